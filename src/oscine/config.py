@@ -1,0 +1,99 @@
+"""Settings from the environment; nothing else in Oscine reads `os.environ`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from oscine.errors import InvalidRequest
+
+RUNPOD_VOLUME = Path("/runpod-volume")
+
+
+def _expand(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+Folder = Annotated[Path, BeforeValidator(_expand)]
+
+
+class Settings(BaseModel):
+    """What a deployment decides. Each field is an environment variable of the same meaning; an empty one counts as unset."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=False)
+
+    engine: str = Field("hibari", alias="OSCINE_ENGINE")
+    """The engine that answers when a request names none."""
+    volume: Folder | None = Field(None, alias="OSCINE_VOLUME")
+    """Where everything that must last lies; see `home`."""
+    audio_voices_dir: Folder | None = Field(None, alias="AUDIO_VOICES_DIR")
+    audio_prompts_dir: Folder | None = Field(None, alias="AUDIO_PROMPTS_DIR")
+    cleanup_days: float = Field(2, alias="CLEANUP_DAYS", ge=0, description="a number of days, 0 or more")
+    """Finished pieces and temporary output older than this go."""
+    spool_max_gb: float = Field(4, alias="OSCINE_SPOOL_MAX_GB", gt=0, description="a number of gigabytes above 0")
+    """Disk that finished pieces may take before the oldest go."""
+    max_text_length: int = Field(100_000, alias="MAX_TEXT_LENGTH", ge=0, description="a number of characters, 0 for no limit")
+    default_sample_rate: int | None = Field(
+        None, alias="DEFAULT_SAMPLE_RATE", ge=8_000, le=48_000, description="a rate in Hz from 8000 to 48000"
+    )
+    """Hz of the result; None: the engine's."""
+    max_chunk_chars: int | None = Field(
+        None, alias="MAX_CHUNK_CHARS", ge=50, le=1000, description="a number of characters from 50 to 1000"
+    )
+    min_last_chunk_chars: int | None = Field(
+        None, alias="MIN_LAST_CHUNK_CHARS", ge=0, le=1000, description="a number of characters from 0 to 1000"
+    )
+    chunk_silence_ms: int | None = Field(
+        None, alias="CHUNK_SILENCE_MS", ge=0, le=2000, description="a number of milliseconds from 0 to 2000"
+    )
+    """Pause between pieces in ms; None: by punctuation."""
+    default_speaker: str | None = Field(None, alias="DEFAULT_SPEAKER")
+    default_cfg_scale: float | None = Field(
+        None, alias="DEFAULT_CFG_SCALE", gt=0, le=10, description="a number above 0, at most 10"
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings. Raises InvalidRequest that names the variable and what it takes."""
+        wanted = {field.alias for field in cls.model_fields.values()}
+        given = {name: value for name, value in environ.items() if name in wanted and value.strip()}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            takes = next(field.description for field in cls.model_fields.values() if field.alias == name)
+            raise InvalidRequest(f"The setting {name} must be {takes or 'valid text'}.", param=name) from None
+
+    @property
+    def home(self) -> Path:
+        """The folder for everything that must last: `OSCINE_VOLUME`, else RunPod's volume, else the user's data folder."""
+        if self.volume is not None:
+            return self.volume
+        if RUNPOD_VOLUME.is_dir():
+            return RUNPOD_VOLUME
+        from platformdirs import user_data_path
+
+        return user_data_path("oscine", appauthor=False)
+
+    @property
+    def voice_home(self) -> Path:
+        """Where new reference voices and `voices.json` are written."""
+        return self.audio_voices_dir or self.home / "voices"
+
+    @property
+    def voice_folders(self) -> tuple[Path, ...]:
+        """Where reference voices are looked for, first match first."""
+        return (
+            self.voice_home,
+            self.audio_voices_dir or self.home / "indextts" / "audio_voices",
+            self.audio_prompts_dir or self.home / "vibevoice" / "demo" / "voices",
+        )
+
+    @property
+    def spool(self) -> Path:
+        """Where finished pieces wait until their file is complete."""
+        return self.home / "spool"

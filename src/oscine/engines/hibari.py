@@ -1,0 +1,219 @@
+"""The built-in voice: hibari-tts, English, 24 kHz, more than 100 times real time on one core, nothing to download.
+
+Each sentence is one utterance, spoken whole by one of several worker threads (one per core): onnxruntime and numpy let go of the
+interpreter lock, so the cores work side by side on one copy of the model.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from oscine.audio.waveform import Samples
+from oscine.config import Settings
+from oscine.engines.protocol import (
+    LATER,
+    NOW,
+    Audio,
+    Capabilities,
+    Capacity,
+    Done,
+    EngineInfo,
+    Event,
+    Failed,
+    Lane,
+    Lengths,
+    Missing,
+    Preset,
+    Progress,
+    Utterance,
+    never,
+)
+from oscine.errors import NotAvailable
+
+if TYPE_CHECKING:
+    from hibari import Hibari
+
+SAMPLE_RATE: Final = 24_000
+SPEED_RANGE: Final = (0.5, 2.0)
+"""What hibari's README gives for `speed`; outside, its prosody breaks down."""
+LIMIT_CHARS: Final = 380
+"""hibari itself splits sentences above 400 phonemes, which in English are about as many characters."""
+
+
+@dataclass(eq=False)
+class _Lane(Lane):
+    work: Future[Samples] | None = None
+
+
+class HibariEngine:
+    """Speaks English with the voice `heart`, and with hibari's other voices once they were downloaded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._workers = _usable_cores()
+        self._pool: ThreadPoolExecutor | None = None
+        self._voices: dict[str, Hibari] = {}
+        self._loading = threading.Lock()
+        self._phonemizing = threading.Lock()
+        self._open: set[_Lane] = set()
+        self.info = _describe(self._workers)
+
+    def missing(self) -> Missing | None:
+        return None
+
+    def download(self, progress: Progress) -> None:
+        """Bring hibari's other voices, each checked against the SHA-256 that the package lists."""
+        from hibari import voices
+
+        absent = [preset.name for preset in _presets() if not preset.installed]
+        for count, name in enumerate(absent):
+            progress(f"voice {name}", count / len(absent))
+            try:
+                voices.voice_path(name, download_missing=True)
+            except RuntimeError:
+                raise NotAvailable(
+                    f"The voice {name} could not be downloaded or its checksum is wrong; check the connection and run the command again.",
+                    code="download_failed",
+                ) from None
+        progress("voices", 1.0)
+        self.info = _describe(self._workers)
+
+    def load(self, progress: Progress) -> None:
+        if self._pool is not None:
+            return
+        progress("hibari", None)
+        default = str(self.info.default_preset)
+        phonemizer: list[Any] = []
+        beside = threading.Thread(target=lambda: phonemizer.append(_phonemizer(british=False)), daemon=True)
+        beside.start()
+        voice = _voice(default)
+        beside.join()
+        voice._g2p = phonemizer[0] if phonemizer else None
+        self._voices[default] = voice
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hibari")
+
+    def capacity(self, utterance: Utterance) -> Capacity:
+        if len(utterance.turns) != 1:
+            return never("hibari speaks one speaker at a time.")
+        return NOW if len(self._open) < self.info.max_lanes else LATER
+
+    def open(self, utterance: Utterance, stop: threading.Event) -> Lane:
+        lane = _Lane(utterance, stop)
+        self._open.add(lane)
+        return lane
+
+    def step(self, lanes: Sequence[Lane], budget_s: float) -> list[Event]:
+        assert self._pool is not None, "step before load"
+        mine = [lane for lane in lanes if isinstance(lane, _Lane)]
+        for lane in mine:
+            if lane.work is None:
+                lane.work = self._pool.submit(self._speak, lane)
+        works = {lane.work: lane for lane in mine if lane.work is not None}
+        done, _ = wait(works, timeout=budget_s, return_when=FIRST_COMPLETED)
+        return [event for lane in mine if lane.work in done for event in _outcome(lane)]
+
+    def close_lane(self, lane: Lane) -> None:
+        lane.stop.set()
+        if isinstance(lane, _Lane):
+            self._open.discard(lane)
+            if lane.work is not None:
+                lane.work.cancel()
+
+    def close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+        self._open.clear()
+        self._voices.clear()
+
+    def _speak(self, lane: _Lane) -> Samples:
+        turn = lane.utterance.turns[0]
+        voice = self._loaded(lane.utterance.prompts[turn.speaker].name)
+        with self._phonemizing:
+            sentences = voice.phonemize(turn.text)
+        noise = np.random.default_rng(lane.utterance.seed)
+        parts: list[Samples] = []
+        for phonemes in sentences:
+            if lane.stop.is_set():
+                break
+            parts.append(voice.from_ids(voice.ids(phonemes), lane.utterance.speed, noise))
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _loaded(self, name: str) -> Hibari:
+        with self._loading:
+            if name not in self._voices:
+                self._voices[name] = _voice(name)
+            return self._voices[name]
+
+
+def _outcome(lane: _Lane) -> list[Event]:
+    assert lane.work is not None
+    error = lane.work.exception()
+    if error is not None:
+        return [Failed(lane, f"hibari could not speak this piece ({type(error).__name__}).", retryable=True)]
+    samples = lane.work.result()
+    events: list[Event] = [Audio(lane, samples)] if len(samples) else []
+    return [*events, Done(lane, {"audio_seconds": len(samples) / SAMPLE_RATE})]
+
+
+def _voice(name: str) -> Hibari:
+    from hibari import Hibari, voices
+
+    try:
+        voices.voice_path(name, download_missing=False)
+    except FileNotFoundError:
+        raise NotAvailable(f"The voice {name} is not downloaded; run: oscine download hibari", param="voice") from None
+    return Hibari(voice=name, threads=1)
+
+
+def _phonemizer(*, british: bool) -> object:
+    from hibari.g2p import G2P
+
+    return G2P(british=british)
+
+
+def _describe(workers: int) -> EngineInfo:
+    from importlib.metadata import version
+
+    return EngineInfo(
+        name="hibari",
+        version=version("hibari-tts"),
+        summary="Small built-in English voice: no download, no GPU, more than 100x real time on one core.",
+        sample_rate=SAMPLE_RATE,
+        languages=("en",),
+        capabilities=Capabilities(speed=SPEED_RANGE, inline_phonemes=True),
+        max_lanes=2 * workers,
+        grain="utterance",
+        lengths=Lengths(limit=LIMIT_CHARS),
+        licence="Apache-2.0",
+        presets=_presets(),
+        default_preset="heart",
+    )
+
+
+def _presets() -> tuple[Preset, ...]:
+    from hibari import voices
+
+    return tuple(
+        Preset(
+            name=name,
+            language=str(facts["language"]),
+            description=f"{facts['accent']}, {facts['gender']}",
+            installed=bool(facts.get("bundled")) or (Path(voices.cache_dir()) / facts["file"]).exists(),
+        )
+        for name, facts in voices.VOICES.items()
+    )
+
+
+def _usable_cores() -> int:
+    try:
+        return max(1, len(os.sched_getaffinity(0)))
+    except AttributeError:  # macOS and Windows have no affinity
+        return max(1, os.cpu_count() or 1)

@@ -1,0 +1,64 @@
+"""Which engines there are: found by the entry-point group `oscine.engines`, so anybody can add one in a package of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from oscine.config import Settings
+from oscine.engines.protocol import Engine
+from oscine.errors import InvalidRequest, NotAvailable
+
+GROUP = "oscine.engines"
+Factory = Callable[[Settings], Engine]
+"""What an entry point names: called with the settings, it returns an engine that is not loaded yet."""
+
+
+class Registry:
+    """The engines that are installed here, by name; each is constructed at most once."""
+
+    def __init__(self, settings: Settings, factories: Mapping[str, Factory] | None = None) -> None:
+        self._settings = settings
+        self._sources: dict[str, EntryPoint | Factory] = {}
+        if factories is None:
+            self._sources.update({point.name: point for point in entry_points(group=GROUP)})
+        else:
+            self._sources.update(factories)
+        self._engines: dict[str, Engine] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the installed engines, sorted."""
+        return sorted(self._sources)
+
+    def select(self, engine: str | None, model: str | None) -> str:
+        """The engine that a request asks for: `engine`, else `model` if it names one, else the default.
+
+        Raises InvalidRequest when `engine` is not installed, NotAvailable when the default is not.
+        """
+        if engine is not None:
+            if engine.lower() in self._sources:
+                return engine.lower()
+            raise InvalidRequest(f"engine must be one of {', '.join(self.names)}.", param="engine", code="engine_not_found")
+        if model is not None and model.lower() in self._sources:
+            return model.lower()
+        default = self._settings.engine.lower()
+        if default not in self._sources:
+            raise NotAvailable(
+                f"The default engine (OSCINE_ENGINE) is not installed; installed are {', '.join(self.names)}.", param="engine"
+            )
+        return default
+
+    def get(self, name: str) -> Engine:
+        """The engine of that name, constructed but not loaded. Raises NotAvailable when its packages are missing."""
+        if name not in self._engines:
+            source = self._sources[name]
+            try:
+                factory = source.load() if isinstance(source, EntryPoint) else source
+                self._engines[name] = factory(self._settings)
+            except ImportError as error:
+                package = getattr(error, "name", None) or "a package"
+                raise NotAvailable(
+                    f'The engine {name} needs {package}, which is not installed; run: pip install "oscine[{name}]"', param="engine"
+                ) from None
+        return self._engines[name]
