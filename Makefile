@@ -1,0 +1,66 @@
+# `make help` says what there is. Everything runs in .venv, which scripts/setup-env makes and keeps up to date.
+SHELL = /bin/sh
+.DEFAULT_GOAL = help
+.NOTPARALLEL:
+.PHONY: help say test quick lint types rooms bench lock format clean
+
+PYTHON ?= python3
+BIN = .venv/bin
+SET_UP = @command -v $(PYTHON) >/dev/null 2>&1 || { echo "Oscine needs Python 3.11 or newer as '$(PYTHON)'; install it first." >&2; exit 1; }; \
+	$(PYTHON) scripts/setup-env
+
+# The text reaches the command through the environment, untouched by make and by the shell.
+unexport TEXT
+export OSCINE_MAKE_TEXT := $(value TEXT)
+
+help:
+	@echo 'make say TEXT="Hello world."  speak a text into hello.mp3'
+	@echo 'make test                     everything that CI runs'
+	@echo 'make quick                    the part of it that takes two minutes'
+	@echo 'make bench                    the benchmarks; figures in docs/benchmarks.md'
+	@echo 'make format                   format the code and mend what can be mended'
+	@echo 'make lock                     write requirements/*.lock anew (UPGRADE=1: the newest versions)'
+	@echo 'make clean                    remove what the commands above made'
+
+say: .venv/ready-core
+	@[ -n "$$OSCINE_MAKE_TEXT" ] || { echo 'Say what? For example: make say TEXT="Hello world."' >&2; exit 2; }
+	@$(BIN)/oscine say -o hello.mp3 -- "$$OSCINE_MAKE_TEXT"
+
+test: lint types rooms
+	$(BIN)/pytest
+
+quick: lint
+	$(BIN)/pytest -m "not slow and not gpu"
+
+lint: .venv/ready-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/ready-dev
+	$(BIN)/mypy
+
+rooms: .venv/ready-dev
+	$(BIN)/lint-imports
+
+bench: .venv/ready-dev .tools/quality/ready
+	$(BIN)/python -m bench
+
+format: .venv/ready-dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: .venv/ready-dev
+	PATH="$$PATH:$(CURDIR)/.tools/uv/bin" scripts/lock $(if $(UPGRADE),--upgrade)
+
+clean:
+	rm -rf .venv .tools build dist bench/out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache hello.*
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/ready-core: pyproject.toml scripts/setup-env requirements/core.lock requirements/bootstrap.lock
+	$(SET_UP) core
+
+.venv/ready-dev: pyproject.toml scripts/setup-env requirements/dev.lock requirements/bootstrap.lock
+	$(SET_UP) dev
+
+.tools/quality/ready: scripts/setup-env requirements/quality.lock requirements/bootstrap.lock
+	$(SET_UP) quality
