@@ -1,1 +1,1 @@
-
+"""Reference voices, aliases and what a request for a voice means."""
