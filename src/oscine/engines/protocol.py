@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, Protocol, runtime_checkable
 
-from oscine.audio.waveform import Samples, Waveform
+from oscine.audio.waveform import Samples
+from oscine.voices.prompt import Prompt
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and the share that is done (0 to 1; None: unknown)."""
@@ -47,6 +48,8 @@ class Lengths:
     """A sentence longer than this is split at clauses."""
     pack: int = 0
     """Sentences are joined up to this; 0 means that each sentence is an utterance of its own."""
+    gather: int = 0
+    """Turns are gathered into one utterance up to this; 0 means that each turn is an utterance of its own."""
     shortest: int = 0
     """A last piece shorter than this is joined with the one before it where `limit` allows."""
 
@@ -98,18 +101,6 @@ class Turn:
     speaker: str
     """Label, a key of `Utterance.prompts`."""
     text: str
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """The voice of one speaker: a preset of the engine, or a prepared reference recording."""
-
-    name: str
-    """The preset's or the recording's name."""
-    key: str
-    """Identifies the voice by content: equal keys sound equal."""
-    reference: Waveform | None = None
-    """None for a preset."""
 
 
 @dataclass(frozen=True, eq=False)
