@@ -1,0 +1,118 @@
+"""The house keeps its order: rooms, light imports, locked dependencies."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import oscine
+from oscine.__about__ import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
+HEAVY = {
+    "av",
+    "diffusers",
+    "fastapi",
+    "hibari",
+    "indextts",
+    "indextts25",
+    "obstore",
+    "onnxruntime",
+    "ray",
+    "runpod",
+    "scipy",
+    "sentencex",
+    "soxr",
+    "torch",
+    "transformers",
+    "uvicorn",
+}
+"""Packages that are imported inside the function that needs them."""
+FRONTS_WITH_A_PACKAGE_OF_THEIR_OWN = ("oscine.http", "oscine.runpod")
+
+
+def test_every_room_imports_only_from_the_rooms_above_it():
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_the_package_brings_no_heavy_package():
+    assert loaded_by("import oscine; oscine.__version__").isdisjoint(HEAVY)
+
+
+def test_no_module_imports_a_heavy_package_before_it_needs_it():
+    modules = [
+        found.name
+        for found in pkgutil.walk_packages(oscine.__path__, "oscine.")
+        if not found.name.startswith(FRONTS_WITH_A_PACKAGE_OF_THEIR_OWN) and not found.name.endswith("__main__")
+    ]
+    assert modules
+    assert loaded_by("\n".join(f"import {module}" for module in modules)).isdisjoint(HEAVY)
+
+
+def test_the_installed_version_is_the_one_in_the_code():
+    assert oscine.__version__ == __version__ == importlib.metadata.version("oscine")
+
+
+def test_scipy_stays_out_because_the_built_in_voice_changes_its_fft_with_it():
+    assert importlib.util.find_spec("scipy") is None
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_locks_name_no_address_and_hash_everything(lock: Path):
+    text = lock.read_text()
+    assert "://" not in text
+    entries = re.split(r"^(?=\S)", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE), flags=re.MULTILINE)
+    assert [entry for entry in entries if entry.strip() and "--hash=sha256:" not in entry] == []
+
+
+@pytest.mark.parametrize(
+    ("lock", "groups", "extras"),
+    [
+        ("core", ["build"], []),
+        ("dev", ["dev", "build"], []),
+        ("cpu", [], ["vibevoice", "indextts2", "indextts25", "serve", "runpod", "s3"]),
+        ("gpu", [], ["vibevoice", "indextts2", "indextts25", "serve", "runpod", "s3"]),
+    ],
+)
+def test_locks_hold_what_the_project_asks_for(lock: str, groups: list[str], extras: list[str]):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = list(project["project"]["dependencies"])
+    wanted += [line for extra in extras for line in project["project"]["optional-dependencies"][extra]]
+    wanted += [line for group in groups for line in project["dependency-groups"][group] if isinstance(line, str)]
+    apart = ROOT / "requirements" / f"torch-{lock}.txt"
+    pins = locked(ROOT / "requirements" / f"{lock}.lock") + (locked(apart) if apart.exists() else [])
+    for line in wanted:
+        asked = Requirement(line)
+        versions = [str(pin.specifier).removeprefix("==") for pin in pins if same_name(pin.name, asked.name)]
+        assert versions, f"{asked.name} is missing; run `make lock`"
+        assert all(asked.specifier.contains(version) for version in versions), f"{line} has {versions}; run `make lock`"
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh interpreter holds after running `code`."""
+    listing = f"import sys\n{code}\nprint('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def locked(lock: Path) -> list[Requirement]:
+    lines = re.findall(r"^[A-Za-z0-9][^\\\n]*", lock.read_text(), flags=re.MULTILINE)
+    return [Requirement(line) for line in lines]
+
+
+def same_name(one: str, other: str) -> bool:
+    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
