@@ -1,0 +1,269 @@
+"""From samples to the bytes of an audio file, whole or piece by piece."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscine.audio.formats import Format, bitrate_for, frame_length
+from oscine.audio.waveform import Samples
+from oscine.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    import av
+    import av.container
+
+
+class Encoder:
+    """Encodes mono samples as they come.
+
+    With a `sink` (a path, or a binary file that can seek and that its owner closes) everything is written there and the headers
+    are completed at the end; `push` and `finish` return nothing. Without one they return the bytes that are ready, to be played
+    while more arrive: a WAV then says 0xFFFFFFFF for its sizes, and nothing is written that needs a look back.
+
+    Every decoder gives back the samples from the first one on, and as many as were pushed, within one codec frame. The codec's
+    delay is signalled where a format can (the LAME tag of an MP3 file, the pre-skip of Opus). Where it cannot (ADTS, streamed
+    MP3) the packets that hold nothing but delay are left out, and the first 50 ms have to make do without the packet before
+    them: let speech start after that much silence.
+
+    Tags go by FFmpeg's generic names: `title`, `artist`, `comment`, `encoded_by`. The same samples give the same bytes, however
+    they are cut into pushes. An error of the sink is raised as it is.
+    """
+
+    format: Format
+    sample_rate: int
+    """Hz."""
+    bitrate: int | None
+    """bit/s that the codec is set to; None where it has none."""
+
+    def __init__(
+        self,
+        format: Format,
+        sample_rate: int,
+        *,
+        bitrate: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        sink: BinaryIO | Path | None = None,
+    ) -> None:
+        """Raises InvalidRequest for a sample rate that the codec does not take (see `nearest_rate`), and OSError of the sink."""
+        rates = format.spec.rates
+        if sample_rate <= 0 or (rates and sample_rate not in rates):
+            takes = ", ".join(str(rate) for rate in rates) or "any above 0"
+            raise InvalidRequest(f"sample_rate does not suit {format.value}; it takes {takes} Hz.", param="sample_rate")
+        self.format = format
+        self.sample_rate = sample_rate
+        self.bitrate = bitrate_for(format, sample_rate, bitrate)
+        self._out = _Out(sink)
+        self._streams = not self._out.seekable()
+        self._drop, lead = _delay(format, sample_rate, self._streams)
+        self._held: list[Samples] = [np.zeros(lead, np.float32)]
+        self._held_count = lead
+        self._pushed = self._sent = self._packets = 0
+        try:
+            self._container, self._stream = self._open(tags or {})
+        except BaseException:
+            self._out.abandon()
+            raise
+
+    def push(self, samples: Samples) -> bytes:
+        """Encode the next samples, float32 `[samples]`, and return the bytes that are ready."""
+        self._check_open()
+        try:
+            self._container.start_encoding()
+            self._pushed += len(samples)
+            self._held.append(samples)
+            self._held_count += len(samples)
+            if len(samples) and (self._streams or self._held_count >= self.sample_rate * _BLOCK_SECONDS):
+                self._encode_held()
+            return self._out.take()
+        except BaseException:
+            self.close()
+            raise
+
+    def finish(self) -> bytes:
+        """Complete the file or the stream, close it, and return the last bytes."""
+        self._check_open()
+        try:
+            self._container.start_encoding()
+            self._held.append(np.zeros(max(0, self._shortest() - self._pushed), np.float32))
+            self._encode_held()
+            self._mux(self._stream.encode(None), last=True)
+            self._container.close()
+            rest = self._out.take()
+            self._out.complete()
+            return rest
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Free the codec and the file; what was not finished stays unfinished. May be called again."""
+        if self._out.closed and not hasattr(self, "_container"):
+            return
+        self._out.abandon()
+        with contextlib.suppress(AttributeError):
+            self._container.close()
+            del self._stream, self._container
+        self._held.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._out.closed:
+            raise ValueError("The encoder is closed.")
+
+    def _open(self, tags: Mapping[str, str]) -> tuple[av.container.OutputContainer, Any]:
+        import av
+        from av.codec.context import Flags
+
+        spec = self.format.spec
+        kept = {key: _clean(value) for key, value in tags.items()} if spec.holds_tags else {}
+        kept = {key: value for key, value in kept.items() if value}
+        options = _muxer_options(self.format, self._streams, tagged=bool(kept))
+        container = av.open(self._out, "w", format=spec.container, container_options=options, buffer_size=_BUFFER_BYTES)
+        container.metadata.update(kept)
+        # Frames of a streamed MP3 must not lean on the bit reservoir of those that are left out.
+        codec_options = {"reservoir": "0"} if self.format is Format.MP3 and self._streams else {}
+        stream: Any = container.add_stream(spec.codec, rate=self.sample_rate, options=codec_options)
+        stream.codec_context.layout = "mono"
+        stream.codec_context.format = spec.sample_format
+        stream.codec_context.flags |= Flags.bitexact.value
+        if self.bitrate is not None:
+            stream.codec_context.bit_rate = self.bitrate
+        return container, stream
+
+    def _shortest(self) -> int:
+        """Samples that a file must hold for players to open it: a packet of any lossy codec, two of an MP3 without a header."""
+        if not self.format.spec.bitrate:
+            return 0
+        return frame_length(self.format, self.sample_rate) + 1 if self.format is Format.MP3 and self._streams else 1
+
+    def _encode_held(self) -> None:
+        import av
+
+        samples = self._held[0] if len(self._held) == 1 else np.concatenate([np.zeros(0, np.float32), *self._held])
+        self._held.clear()
+        self._held_count = 0
+        sample_format = self.format.spec.sample_format
+        block = self.sample_rate * _BLOCK_SECONDS
+        for start in range(0, len(samples), block):
+            piece = _convert(samples[start : start + block], sample_format)
+            frame = av.AudioFrame.from_ndarray(piece, format=sample_format, layout="mono")
+            frame.sample_rate = self.sample_rate
+            frame.pts = self._sent
+            self._sent += piece.shape[1]
+            self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: Iterable[av.Packet], *, last: bool = False) -> None:
+        if not self._drop:
+            self._container.mux(packets)
+            return
+        needed = self._drop + -(-max(self._shortest(), self._pushed) // frame_length(self.format, self.sample_rate))
+        for packet in packets:
+            self._packets += 1
+            if self._packets > self._drop and not (last and self._packets > needed):
+                self._container.mux_one(packet)
+
+
+_BLOCK_SECONDS: Final = 4
+"""Large enough that Python's share of the work does not count, small enough for memory."""
+_BUFFER_BYTES: Final = 1 << 16
+_MP3_DELAY: Final = 576 + 529
+"""Samples by which LAME (576) and any MP3 decoder (528 + 1) delay the sound; LAME's technical FAQ, "encoder delay"."""
+_FULL_SCALE: Final = 32768.0
+
+
+def _delay(format: Format, sample_rate: int, streams: bool) -> tuple[int, int]:
+    """Packets to leave out at the start, and zeros to put before the samples so that those packets hold exactly the delay."""
+    if format is Format.AAC:
+        return 1, 0
+    if format is Format.MP3 and streams:
+        frame = frame_length(format, sample_rate)
+        packets = -(-_MP3_DELAY // frame)
+        return packets, packets * frame - _MP3_DELAY
+    return 0, 0
+
+
+def _muxer_options(format: Format, streams: bool, *, tagged: bool) -> dict[str, str]:
+    options = {"fflags": "+bitexact", "flush_packets": "1" if streams else "0"}
+    if format is Format.MP3:
+        # Version 2.3 is the one that every player reads.
+        options |= {"id3v2_version": "3" if tagged else "0", "metadata_header_padding": "0"}
+    elif format is Format.FLAC:
+        options["metadata_header_padding"] = "0"
+    elif format is Format.OPUS and streams:
+        # The muxer keeps a page back until the next one is there.
+        options["page_duration"] = "40000"
+    return options
+
+
+def _convert(samples: Samples, sample_format: str) -> NDArray[Any]:
+    """One row in the codec's format, clipped at full scale; 16 bit by rounding to the nearest step."""
+    if sample_format == "s16":
+        scaled = np.multiply(samples, _FULL_SCALE, dtype=np.float32)
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1, out=scaled)
+        return scaled.astype(np.int16)[None]
+    return np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)[None]
+
+
+def _clean(tag: str) -> str:
+    """`tag` without control characters and lone surrogates, which no container takes, and at most 500 characters long."""
+    return "".join(each for each in tag[:500] if each.isprintable()).strip()
+
+
+class _Out:
+    """Where the muxer writes to: memory, a file of ours or one of the caller's. Takes no byte once it is closed."""
+
+    def __init__(self, sink: BinaryIO | Path | None) -> None:
+        self.closed = False
+        self._owned = isinstance(sink, Path)
+        self._file: BinaryIO | None = sink.open("wb") if isinstance(sink, Path) else sink
+        self._seekable = self._file is not None and self._file.seekable()
+        self._chunks: list[bytes] = []
+
+    def seekable(self) -> bool:
+        return self._seekable
+
+    def write(self, data: bytes) -> int:
+        if self._file is None:
+            self._chunks.append(data)
+        else:
+            self._file.write(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        assert self._file is not None
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        assert self._file is not None
+        return self._file.tell()
+
+    def take(self) -> bytes:
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        return data
+
+    def complete(self) -> None:
+        """Close after success: what cannot be written any more is raised."""
+        self.closed = True
+        if self._file is not None:
+            self._file.close() if self._owned else self._file.flush()
+
+    def abandon(self) -> None:
+        """Close after a failure, whose error is the one to be told."""
+        self.closed = True
+        self._chunks.clear()
+        if self._file is not None and self._owned:
+            with contextlib.suppress(OSError):
+                self._file.close()

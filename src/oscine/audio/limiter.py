@@ -1,0 +1,143 @@
+"""A ceiling that the signal does not pass, between its samples neither."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscine.audio.oversample import AFTER, BEFORE, BLOCK, could_exceed, peaks
+from oscine.audio.waveform import Samples
+
+Gain = NDArray[np.int64]
+"""Attenuation in steps of `_STEP_DB`, 0 or negative, int64 `[samples]`. Whole numbers: their sums do not depend on the order."""
+
+
+class TruePeakLimiter:
+    """Turns the sound down where its true peak (ITU-R BS.1770-4 Annex 2) would pass a ceiling, as it comes.
+
+    The gain is down before a peak arrives, along a smooth curve within the look-ahead, and comes back at a steady 12 dB in
+    `release_ms`. Where nothing is to be done samples pass bit for bit. The output is as long as the input and in step with it;
+    up to the look-ahead and one block of it is held back until `finish`. How the input is cut into pushes changes nothing.
+    """
+
+    def __init__(
+        self, sample_rate: int, ceiling_dbtp: float = -1.0, lookahead_ms: float = 5.0, release_ms: float = 100.0
+    ) -> None:
+        """`sample_rate` in Hz."""
+        # A gain that moves lets the interpolated signal pass the ceiling by a trace, which a second pass takes away.
+        self._passes = [_Pass(sample_rate, ceiling_dbtp - _MARGIN_DB, lookahead_ms, release_ms) for _ in range(2)]
+
+    def push(self, samples: Samples) -> Samples:
+        """Take the next float32 `[samples]`, return what is ready."""
+        for each in self._passes:
+            samples = each.push(samples)
+        return samples
+
+    def finish(self) -> Samples:
+        """Return the rest."""
+        rest = np.zeros(0, np.float32)
+        for each in self._passes:
+            rest = np.concatenate([each.push(rest), each.finish()])
+        return rest
+
+
+class _Pass:
+    """One pass. Positions count from the first sample; what is needed of each is worked out in whole blocks.
+
+    `needed[i]` is the gain at which nothing from sample i up to the next passes the ceiling. `held[i]` is the least of it from
+    i - HOLD to i + HOLD + attack, rising no faster than the release. The gain is the mean of `held` over two windows, one after
+    the other, which together reach back over the attack: at least as low as all it is made of have to be, and without an edge.
+    """
+
+    def __init__(self, sample_rate: int, ceiling_dbtp: float, lookahead_ms: float, release_ms: float) -> None:
+        self._ceiling = 10 ** (ceiling_dbtp / 20)
+        self._window = max(2, round(sample_rate * lookahead_ms / 2000))
+        self._attack = 2 * self._window
+        self._release = max(1, round(12 / _STEP_DB / (sample_rate * release_ms / 1000)))
+        self._reach = 2 * _HOLD + self._attack
+        self._context = np.zeros(BEFORE, np.float32)
+        self._skip = self._attack
+        self._waiting = np.zeros(self._skip, np.float32)
+        self._needed = np.zeros(self._attack + _HOLD, np.int64)
+        self._held = np.zeros(self._attack, np.int64)
+        self._level = 0
+
+    def push(self, samples: Samples) -> Samples:
+        self._context = np.concatenate([self._context, samples])
+        self._waiting = np.concatenate([self._waiting, samples])
+        return self._advance()
+
+    def finish(self) -> Samples:
+        missing = len(self._waiting) - self._skip
+        silence = np.zeros(self._attack + _HOLD + AFTER + 2 * BLOCK, np.float32)
+        self._context = np.concatenate([self._context, silence])
+        self._waiting = np.concatenate([self._waiting, silence])
+        return self._advance()[:missing]
+
+    def _advance(self) -> Samples:
+        self._needed = np.concatenate([self._needed, self._need()])
+        ready = len(self._needed) - self._reach
+        if ready <= 0:
+            return np.zeros(0, np.float32)
+        quiet = self._level == 0 and not self._needed.any() and not self._held.any()
+        held = np.zeros(ready, np.int64) if quiet else self._hold(ready)
+        self._needed = self._needed[ready:]
+        recent = np.concatenate([self._held, held])
+        self._held = recent[-self._attack :]
+        given, self._waiting = self._waiting[:ready], self._waiting[ready:]
+        skip = min(self._skip, ready)
+        self._skip -= skip
+        return (given if quiet else self._turn_down(given, recent))[skip:]
+
+    def _need(self) -> Gain:
+        n = (len(self._context) - BEFORE - AFTER) // BLOCK * BLOCK
+        if n <= 0:
+            return np.zeros(0, np.int64)
+        padded = self._context[: n + BEFORE + AFTER]
+        self._context = self._context[n:]
+        need = np.zeros(n, np.int64)
+        if could_exceed(padded, self._ceiling):
+            reached = peaks(padded, self._ceiling)
+            over = np.flatnonzero(reached > self._ceiling)
+            need[over] = np.floor(np.log10(self._ceiling / reached[over].astype(np.float64)) * (20 / _STEP_DB))
+        return need
+
+    def _hold(self, ready: int) -> Gain:
+        least = _sliding_minimum(self._needed, self._reach + 1)[:ready]
+        ramp = self._release * np.arange(1, ready + 1)
+        held = np.minimum(np.minimum.accumulate(least - ramp), self._level) + ramp
+        np.minimum(held, 0, out=held)
+        self._level = int(held[-1])
+        return held
+
+    def _turn_down(self, samples: Samples, recent: Gain) -> Samples:
+        smooth = _sliding_sum(_sliding_sum(recent, self._window), self._window)[-len(samples) :]
+        if not smooth.any():
+            return samples
+        gain = np.exp(smooth * (math.log(10) / 20 * _STEP_DB / self._window**2))
+        return (samples * gain).astype(np.float32)
+
+
+_STEP_DB: Final = 1e-5
+_MARGIN_DB: Final = 0.01
+_HOLD: Final = 12
+"""Samples around a peak over which the gain is not above what the peak needs: most of the interpolation's weight."""
+
+
+def _sliding_minimum(values: Gain, width: int) -> Gain:
+    """The least of each `width` neighbours, int64 `[n - width + 1]`, by doubling the width covered."""
+    covered = 1
+    while covered * 2 <= width:
+        values = np.minimum(values[:-covered], values[covered:])
+        covered *= 2
+    rest = width - covered
+    return np.minimum(values[: len(values) - rest], values[rest:]) if rest else values
+
+
+def _sliding_sum(values: Gain, width: int) -> Gain:
+    """The sum of each `width` neighbours, int64 `[n - width + 1]`."""
+    total = np.concatenate([np.zeros(1, np.int64), np.cumsum(values)])
+    return total[width:] - total[:-width]
