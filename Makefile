@@ -6,7 +6,7 @@ SHELL = /bin/sh
 
 PYTHON ?= python3
 BIN = .venv/bin
-SET_UP = @command -v $(PYTHON) >/dev/null 2>&1 || { echo "Oscine needs Python 3.11 or newer as '$(PYTHON)'; install it first." >&2; exit 1; }; \
+SET_UP = @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer." >&2; exit 1; }; \
 	$(PYTHON) scripts/setup-env
 
 # The text reaches the command through the environment, untouched by make and by the shell.
@@ -54,7 +54,7 @@ lock: .venv/ready-dev
 
 clean:
 	rm -rf .venv .tools build dist bench/out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache hello.*
-	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/ready-core: pyproject.toml scripts/setup-env requirements/core.lock requirements/bootstrap.lock
 	$(SET_UP) core
