@@ -101,6 +101,25 @@ def test_locks_hold_what_the_project_asks_for(lock: str, groups: list[str], extr
         assert all(asked.specifier.contains(version) for version in versions), f"{line} has {versions}; run `make lock`"
 
 
+@pytest.mark.parametrize(
+    "text", ["Hello world.", 'It\'s "5 $USD" `id` $(shell id) $(HOME) $$x \\n # 你好 100%', "two\nlines", "-v"]
+)
+def test_make_say_hands_any_text_over_untouched(tmp_path: Path, text: str):
+    copy = tmp_path / "Makefile"
+    copy.write_bytes((ROOT / "Makefile").read_bytes())
+    command = tmp_path / ".venv" / "bin" / "oscine"
+    command.parent.mkdir(parents=True)
+    command.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    command.chmod(0o755)
+    done = subprocess.run(
+        ["make", "--silent", "--assume-old=.venv/ready-core", "say", f"TEXT={text}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split("\0")[:-1] == ["say", "-o", "hello.mp3", "--", text], done.stderr
+
+
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter holds after running `code`."""
     listing = f"import sys\n{code}\nprint('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"
