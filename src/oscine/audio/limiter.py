@@ -20,57 +20,37 @@ class TruePeakLimiter:
 
     The gain is down before a peak arrives, along a smooth curve within the look-ahead, and comes back at a steady 12 dB in
     `release_ms`. Where nothing is to be done samples pass bit for bit. The output is as long as the input and in step with it;
-    up to the look-ahead and one block of it is held back until `finish`. How the input is cut into pushes changes nothing.
+    little more than the look-ahead of it is held back until `finish`. How the input is cut into pushes changes nothing.
+
+    How: `needed[i]` is the gain at which nothing from sample i up to the next passes the ceiling. `held[i]` is the least of it from
+    i - HOLD to i + HOLD + attack, rising no faster than the release. The gain is the mean of `held` over two windows, one after
+    the other, which together reach back over the attack: at least as low as all it is made of have to be, and without an edge.
     """
 
     def __init__(
         self, sample_rate: int, ceiling_dbtp: float = -1.0, lookahead_ms: float = 5.0, release_ms: float = 100.0
     ) -> None:
         """`sample_rate` in Hz."""
-        # A gain that moves lets the interpolated signal pass the ceiling by a trace, which a second pass takes away.
-        self._passes = [_Pass(sample_rate, ceiling_dbtp - _MARGIN_DB, lookahead_ms, release_ms) for _ in range(2)]
-
-    def push(self, samples: Samples) -> Samples:
-        """Take the next float32 `[samples]`, return what is ready."""
-        for each in self._passes:
-            samples = each.push(samples)
-        return samples
-
-    def finish(self) -> Samples:
-        """Return the rest."""
-        rest = np.zeros(0, np.float32)
-        for each in self._passes:
-            rest = np.concatenate([each.push(rest), each.finish()])
-        return rest
-
-
-class _Pass:
-    """One pass. Positions count from the first sample; what is needed of each is worked out in whole blocks.
-
-    `needed[i]` is the gain at which nothing from sample i up to the next passes the ceiling. `held[i]` is the least of it from
-    i - HOLD to i + HOLD + attack, rising no faster than the release. The gain is the mean of `held` over two windows, one after
-    the other, which together reach back over the attack: at least as low as all it is made of have to be, and without an edge.
-    """
-
-    def __init__(self, sample_rate: int, ceiling_dbtp: float, lookahead_ms: float, release_ms: float) -> None:
-        self._ceiling = 10 ** (ceiling_dbtp / 20)
+        self._ceiling = 10 ** ((ceiling_dbtp - _MARGIN_DB) / 20)
         self._window = max(2, round(sample_rate * lookahead_ms / 2000))
         self._attack = 2 * self._window
         self._release = max(1, round(12 / _STEP_DB / (sample_rate * release_ms / 1000)))
         self._reach = 2 * _HOLD + self._attack
-        self._context = np.zeros(BEFORE, np.float32)
+        self._context = np.zeros(_RINGING + BEFORE, np.float32)
         self._skip = self._attack
         self._waiting = np.zeros(self._skip, np.float32)
-        self._needed = np.zeros(self._attack + _HOLD, np.int64)
+        self._needed = np.zeros(self._attack + _HOLD - _RINGING, np.int64)
         self._held = np.zeros(self._attack, np.int64)
         self._level = 0
 
     def push(self, samples: Samples) -> Samples:
+        """Take the next float32 `[samples]`, return what is ready."""
         self._context = np.concatenate([self._context, samples])
         self._waiting = np.concatenate([self._waiting, samples])
         return self._advance()
 
     def finish(self) -> Samples:
+        """Return the rest."""
         missing = len(self._waiting) - self._skip
         silence = np.zeros(self._attack + _HOLD + AFTER + 2 * BLOCK, np.float32)
         self._context = np.concatenate([self._context, silence])
@@ -123,6 +103,8 @@ class _Pass:
 
 _STEP_DB: Final = 1e-5
 _MARGIN_DB: Final = 0.01
+_RINGING: Final = 4
+"""Samples before the first that are looked at: a signal that starts at full scale rings before it does."""
 _HOLD: Final = 12
 """Samples around a peak over which the gain is not above what the peak needs: most of the interpolation's weight."""
 

@@ -17,7 +17,7 @@ AFTER: Final = 16
 """Samples after."""
 OVERSAMPLING: Final = 8
 """Points per sample. ITU-R BS.1770-4 Annex 2 asks for 4 at 48 kHz; speech comes at 24 kHz."""
-BLOCK: Final = 32
+BLOCK: Final = 128
 """`peaks` looks at blocks of this many samples."""
 
 
@@ -25,20 +25,21 @@ def peaks(padded: Samples, threshold: float) -> NDArray[np.float32]:
     """The largest absolute value from each sample up to the next, interpolated; float32 `[n]`, `n` a multiple of `BLOCK`.
 
     `padded` holds `BEFORE` samples before the first and `AFTER` after the last of the `n`. In blocks where no interpolated
-    value can exceed `threshold` the samples' own absolute values are returned.
+    value can exceed `threshold` the samples' own absolute values are returned. What comes out for a block does not depend on
+    how many others there are, to the last bit: each is a matrix product of its own.
     """
     taps, norm = _interpolator()
     n = len(padded) - BEFORE - AFTER
-    found = np.abs(padded[BEFORE : BEFORE + n])
-    reach = np.abs(padded)
-    loudest = sliding_window_view(reach, BLOCK + BEFORE + AFTER)[::BLOCK].max(axis=1)
-    active = np.flatnonzero(loudest * norm > threshold)
+    found = np.abs(padded[BEFORE : BEFORE + n]).reshape(-1, BLOCK)
+    loudest = found.max(axis=1)
+    edges = np.abs(np.concatenate([padded[:BEFORE], padded[BEFORE + n :]])).max()
+    around = np.concatenate([[edges], loudest, [edges]])
+    active = np.flatnonzero(np.maximum(np.maximum(around[:-2], around[2:]), loudest) * norm > threshold)
     if len(active):
-        windows = sliding_window_view(padded, BLOCK + BEFORE + AFTER)[::BLOCK][active]
-        between = np.abs(windows @ taps).reshape(len(active), BLOCK, OVERSAMPLING - 1).max(axis=2)
-        rows = found.reshape(-1, BLOCK)
-        rows[active] = np.maximum(rows[active], between)
-    return found
+        windows = sliding_window_view(padded, _ROW + BEFORE + AFTER)[::_ROW].reshape(-1, BLOCK // _ROW, _ROW + BEFORE + AFTER)
+        between = np.abs(windows[active] @ taps).reshape(len(active), BLOCK, OVERSAMPLING - 1).max(axis=2)
+        found[active] = np.maximum(found[active], between)
+    return found.reshape(-1)
 
 
 def could_exceed(samples: Samples, threshold: float) -> bool:
@@ -48,7 +49,7 @@ def could_exceed(samples: Samples, threshold: float) -> bool:
 
 @lru_cache(maxsize=1)
 def _interpolator() -> tuple[NDArray[np.float32], float]:
-    """Matrix `[BLOCK + BEFORE + AFTER, BLOCK * (OVERSAMPLING - 1)]` from a block to the points in between, and the largest factor
+    """Matrix `[_ROW + BEFORE + AFTER, _ROW * (OVERSAMPLING - 1)]` from samples to the points between them, and the largest factor
     by which such a point can exceed the samples: the sum of the absolute taps.
 
     Taps: a sinc under a Kaiser window (beta 6: 60 dB of rejection, flat up to 0.44 of the sample rate), 32 a point.
@@ -60,7 +61,11 @@ def _interpolator() -> tuple[NDArray[np.float32], float]:
     window = np.i0(6.0 * np.sqrt(np.maximum(0, 1 - (distance / width) ** 2))) / np.i0(6.0)
     filters = np.sinc(distance) * window
     filters /= filters.sum(axis=1, keepdims=True)
-    matrix = np.zeros((BLOCK + BEFORE + AFTER, BLOCK, OVERSAMPLING - 1))
-    for position in range(BLOCK):
+    matrix = np.zeros((_ROW + BEFORE + AFTER, _ROW, OVERSAMPLING - 1))
+    for position in range(_ROW):
         matrix[position : position + BEFORE + AFTER + 1, position] = filters.T
     return matrix.reshape(len(matrix), -1).astype(np.float32), float(np.abs(filters).sum(axis=1).max())
+
+
+_ROW: Final = 32
+"""Samples in one row of the product: many enough for the matrix to be mostly taps, few enough for it to stay small."""
