@@ -22,7 +22,7 @@ Folder = Annotated[Path, BeforeValidator(_expand)]
 
 
 class Settings(BaseModel):
-    """What a deployment decides. Each field is an environment variable of the same meaning; an empty one counts as unset."""
+    """What a deployment decides, each by an environment variable; an empty one counts as unset."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_default=False)
 
@@ -36,7 +36,9 @@ class Settings(BaseModel):
     """Finished pieces and temporary output older than this go."""
     spool_max_gb: float = Field(4, alias="OSCINE_SPOOL_MAX_GB", gt=0, description="a number of gigabytes above 0")
     """Disk that finished pieces may take before the oldest go."""
-    max_text_length: int = Field(100_000, alias="MAX_TEXT_LENGTH", ge=0, description="a number of characters, 0 for no limit")
+    max_text_length: int = Field(
+        100_000, alias="MAX_TEXT_LENGTH", ge=0, description="a number of characters, 0 for no limit"
+    )
     default_sample_rate: int | None = Field(
         None, alias="DEFAULT_SAMPLE_RATE", ge=8_000, le=48_000, description="a rate in Hz from 8000 to 48000"
     )
@@ -70,7 +72,7 @@ class Settings(BaseModel):
 
     @property
     def home(self) -> Path:
-        """The folder for everything that must last: `OSCINE_VOLUME`, else RunPod's volume, else the user's data folder."""
+        """Where everything that must last lies: `OSCINE_VOLUME`, else RunPod's volume, else the user's data folder."""
         if self.volume is not None:
             return self.volume
         if RUNPOD_VOLUME.is_dir():

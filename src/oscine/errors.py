@@ -1,7 +1,8 @@
 """What can go wrong, in the words a user reads.
 
-Each error carries one sentence that names the field and the way out, and knows how every front reports it: HTTP status and
-OpenAI error type, process exit code. No message holds a path outside the user's own command line, a host, a secret or user text.
+Each error carries one sentence that names the field and the way out, and knows how every front reports it: HTTP status
+and OpenAI error type, process exit code. No message holds a path outside the user's own command line, a host, a secret
+or user text.
 """
 
 from __future__ import annotations

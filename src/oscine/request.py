@@ -67,30 +67,37 @@ _PAUSE = "a number of milliseconds from 0 to 2000"
 
 
 class SpeechRequest(BaseModel):
-    """What shall be spoken, by whom and how. Field names and limits are those of docs/api.md; a field that is None is decided later.
+    """What shall be spoken, by whom and how.
 
-    `text` is checked for content where it is planned: how much may be said is a setting.
+    Field names and limits are those of docs/request.md; a field that is None is decided later. `text` is checked for
+    content where it is planned: how much may be said is a setting.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     text: str = Field(validation_alias=AliasChoices("text", "input"), description="the text to speak, as a string")
     voice: VoiceName | None = Field(None, validation_alias=AliasChoices("voice", "speaker_voice"), description=_VOICE)
-    speaker_name: VoiceName | None = Field(None, validation_alias=AliasChoices("speaker_name", "speaker"), description=_VOICE)
+    speaker_name: VoiceName | None = Field(
+        None, validation_alias=AliasChoices("speaker_name", "speaker"), description=_VOICE
+    )
     voices: dict[Annotated[str, Field(min_length=1, max_length=40)], VoiceName] | None = Field(
         None, min_length=1, max_length=64, description="an object that maps each speaker label to the name of a voice"
     )
     voice_audio: str | None = Field(None, description="a base64 string of an audio file")
     engine: str | None = Field(None, description="the name of an installed engine")
     model: str | None = Field(None, description="a string; an engine's name selects that engine")
-    format: Annotated[Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "pcm_16"], BeforeValidator(_format_name)] | None = Field(
+    format: (
+        Annotated[Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "pcm_16"], BeforeValidator(_format_name)] | None
+    ) = Field(
         None,
         validation_alias=AliasChoices("format", "response_format", "output_format"),
         description="one of " + ", ".join(FORMAT_NAMES),
     )
     speed: Annotated[Number, Field(ge=0.25, le=4)] = Field(1.0, description="a number from 0.25 to 4")
     seed: Annotated[Whole, Field(ge=0, lt=2**63)] | None = Field(None, description="a whole number from 0 to 2^63 - 1")
-    language: Annotated[str, Field(max_length=35)] | None = Field(None, description="a language tag such as en or en-US, or auto")
+    language: Annotated[str, Field(max_length=35)] | None = Field(
+        None, description="a language tag such as en or en-US, or auto"
+    )
     pronunciations: dict[str, str] | None = Field(
         None, max_length=1000, description="an object of at most 1000 entries that maps words to their spoken form"
     )
@@ -126,8 +133,9 @@ class SpeechRequest(BaseModel):
     def parse(cls, fields: Mapping[str, Any]) -> tuple[SpeechRequest, list[str]]:
         """Check `fields` as they came from outside.
 
-        Returns the request and a warning for each field that Oscine does not know. A null counts as not given, except for
-        `loudness`, where it means "leave it as it is". Raises InvalidRequest that names the field and what it takes.
+        Returns the request and a warning for each field that Oscine does not know. A null counts as not given, except
+        for `loudness`, where it means "leave it as it is". Raises InvalidRequest that names the field and what it
+        takes.
         """
         given = {name: value for name, value in fields.items() if value is not None or name == "loudness"}
         known = _accepted_names(cls)

@@ -1,7 +1,7 @@
 """The built-in voice: hibari-tts, English, 24 kHz, more than 100 times real time on one core, nothing to download.
 
-Each sentence is one utterance, spoken whole by one of several worker threads (one per core): onnxruntime and numpy let go of the
-interpreter lock, so the cores work side by side on one copy of the model.
+Each sentence is one utterance, spoken whole by one of several worker threads (one per core): onnxruntime and numpy let
+go of the interpreter lock, so the cores work side by side on one copy of the model.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class HibariEngine:
                 voices.voice_path(name, download_missing=True)
             except RuntimeError:
                 raise NotAvailable(
-                    f"The voice {name} could not be downloaded or its checksum is wrong; check the connection and run the command again.",
+                    f"The voice {name} could not be downloaded whole; check the connection and run the command again.",
                     code="download_failed",
                 ) from None
         progress("voices", 1.0)

@@ -1,7 +1,7 @@
 """What an engine is: one shape for a 6-million-parameter CPU voice and a 7-billion-parameter GPU model.
 
-An engine speaks *utterances* in *lanes*. The scheduler opens a lane for an utterance, calls `step` with the lanes it wants to
-advance, and gets back whatever is ready. All calls come from one thread.
+An engine speaks *utterances* in *lanes*. The scheduler opens a lane for an utterance, calls `step` with the lanes it
+wants to advance, and gets back whatever is ready. All calls come from one thread.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Capabilities:
     options: frozenset[str] = frozenset()
     """Request fields beyond text, voice, speed and seed that the engine uses (`cfg_scale`, `emo_vector`, ...)."""
     reads: frozenset[str] = frozenset()
-    """Text rules (names in `oscine.text.normalise.Rules`) that are left to the engine because it reads such text well itself."""
+    """Text rules (names in `oscine.text.normalise.Rules`) that are left to the engine because it reads such text
+    well itself."""
     inline_phonemes: bool = False
     """Takes `[word](/phonemes/)` inside the text."""
 

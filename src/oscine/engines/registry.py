@@ -1,4 +1,7 @@
-"""Which engines there are: found by the entry-point group `oscine.engines`, so anybody can add one in a package of their own."""
+"""Which engines there are.
+
+They are found by the entry-point group `oscine.engines`, so that anybody can add one in a package of their own.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,16 @@ class Registry:
         if engine is not None:
             if engine.lower() in self._sources:
                 return engine.lower()
-            raise InvalidRequest(f"engine must be one of {', '.join(self.names)}.", param="engine", code="engine_not_found")
+            raise InvalidRequest(
+                f"engine must be one of {', '.join(self.names)}.", param="engine", code="engine_not_found"
+            )
         if model is not None and model.lower() in self._sources:
             return model.lower()
         default = self._settings.engine.lower()
         if default not in self._sources:
             raise NotAvailable(
-                f"The default engine (OSCINE_ENGINE) is not installed; installed are {', '.join(self.names)}.", param="engine"
+                f"The default engine (OSCINE_ENGINE) is not installed; installed are {', '.join(self.names)}.",
+                param="engine",
             )
         return default
 
@@ -59,6 +65,7 @@ class Registry:
             except ImportError as error:
                 package = getattr(error, "name", None) or "a package"
                 raise NotAvailable(
-                    f'The engine {name} needs {package}, which is not installed; run: pip install "oscine[{name}]"', param="engine"
+                    f'The engine {name} needs {package}, which is not installed; run: pip install "oscine[{name}]"',
+                    param="engine",
                 ) from None
         return self._engines[name]

@@ -1,0 +1,61 @@
+"""Options of the command line that hold more than one value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from oscine.errors import InvalidRequest
+from oscine.text.normalise import Rules
+
+
+def speakers(pairs: Sequence[str] | None) -> dict[str, str] | None:
+    """`LABEL=VOICE` entries; one entry may hold several, separated by commas."""
+    if not pairs:
+        return None
+    found: dict[str, str] = {}
+    for pair in (part for entry in pairs for part in entry.split(",")):
+        label, equals, voice = pair.partition("=")
+        if not equals or not label.strip() or not voice.strip():
+            raise InvalidRequest("--voices takes LABEL=VOICE, for example --voices Alice=heart.", param="voices")
+        found[label.strip()] = voice.strip()
+    return found
+
+
+def loudness_of(value: str) -> float | None:
+    """A number of LUFS, or None for `none`."""
+    if value.strip().lower() in ("none", "off", "null"):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        raise InvalidRequest(
+            "--loudness must be a loudness in LUFS from -40 to -8, or none.", param="loudness"
+        ) from None
+
+
+def request_fields(pairs: Sequence[str] | None) -> dict[str, Any]:
+    """`NAME=VALUE` entries; a value is read as JSON where it is JSON, else as a string."""
+    found: dict[str, Any] = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip():
+            raise InvalidRequest("--set takes NAME=VALUE, for example --set chunk_pause_ms=200.", param="set")
+        try:
+            found[name.strip()] = json.loads(value)
+        except ValueError:
+            found[name.strip()] = value
+    return found
+
+
+def rules_without(names: Sequence[str] | None) -> Rules | None:
+    """The text rules with some switched off."""
+    if not names:
+        return None
+    known = [field.name for field in fields(Rules)]
+    for name in names:
+        if name not in known:
+            raise InvalidRequest(f"--no-rule must be one of {', '.join(known)}.", param="rules")
+    return Rules().without(names)

@@ -1,0 +1,234 @@
+"""`oscine say`: text to a file, to standard output or to the loudspeaker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from oscine.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from oscine.api import Oscine
+    from oscine.synthesis.result import Report
+
+DEFAULT_OUTPUT: Final = "speech.mp3"
+MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+
+
+def say(
+    text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.", show_default=False)] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the text from a UTF-8 file.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help=f"Audio file to write, - for standard output. [default: {DEFAULT_OUTPUT}]"),
+    ] = None,
+    voice: Annotated[str | None, typer.Option(help="Voice that speaks; see: oscine voices list")] = None,
+    voices: Annotated[
+        list[str] | None,
+        typer.Option(help="Voice of a speaker in a script, as LABEL=VOICE; can be repeated.", show_default=False),
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine that speaks; see: oscine engines")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="mp3, opus, aac, flac, wav or pcm; else by the file's name.")
+    ] = None,
+    speed: Annotated[float | None, typer.Option(help="0.25 to 4; 1 is the voice's own pace.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same speech.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the text, such as en.")] = None,
+    loudness: Annotated[
+        str | None, typer.Option(help="Target in LUFS, -40 to -8, or none to leave it. [default: -18]")
+    ] = None,
+    lexicon: Annotated[
+        Path | None, typer.Option(help="File of pronunciations: a line for each, word = spoken form.")
+    ] = None,
+    captions: Annotated[Path | None, typer.Option(help="Also write captions to this .srt or .vtt file.")] = None,
+    max_text: Annotated[
+        int | None, typer.Option(help="Longest text in characters, 0 for no limit. [default: 100000]")
+    ] = None,
+    bitrate: Annotated[int | None, typer.Option(help="kbit/s of mp3, opus and aac.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title in the file's tags. [default: the file's name]")] = None,
+    tags: Annotated[bool, typer.Option(help="Mark the file as synthetic speech and name engine and voice.")] = True,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--no-rule", help="Leave a text rule out (emoji, markdown, urls ...); can be repeated.", show_default=False
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other field of a request, as NAME=VALUE; can be repeated.", show_default=False),
+    ] = None,
+    play: Annotated[bool, typer.Option("--play", help="Play it while it is spoken.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Speak TEXT, a file or standard input."""
+    from oscine.api import Oscine
+    from oscine.cli.options import loudness_of, request_fields, rules_without, speakers
+    from oscine.config import Settings
+
+    settings = Settings.from_env()
+    if max_text is not None:
+        if max_text < 0:
+            raise InvalidRequest("--max-text must be a number of characters, 0 for no limit.", param="max_text")
+        settings = settings.model_copy(update={"max_text_length": max_text})
+    fields: dict[str, Any] = {
+        "engine": engine,
+        "voice": voice,
+        "voices": speakers(voices),
+        "speed": speed,
+        "seed": seed,
+        "language": language,
+        **request_fields(option),
+    }
+    fields = {name: value for name, value in fields.items() if value is not None}
+    if loudness is not None:
+        fields["loudness"] = loudness_of(loudness)
+    common: dict[str, Any] = {
+        **fields,
+        "lexicon": _lexicon(lexicon),
+        "rules": rules_without(keep),
+        "bitrate": None if bitrate is None else bitrate * 1000,
+        "tags": tags,
+        "title": title,
+    }
+    live = output == "-" or (play and output is None)
+    source = _source(text, file, settings.max_text_length, live=live)
+    if live and captions is not None:
+        raise InvalidRequest("captions need a file: give -o a file name.", param="captions")
+    with Oscine(settings=settings) as oscine:
+        if play and output is None:
+            _play(oscine, source, common, quiet)
+        elif output == "-":
+            _to_stdout(oscine, source, format, common)
+        else:
+            path = Path(output or _default_output(format))
+            report = _to_file(oscine, source, path, captions, format, common, quiet)
+            if not quiet:
+                print(f"{path}: {summary(report)}")
+            if play:
+                from oscine.cli.player import play_file
+
+                play_file(path)
+
+
+def summary(report: Report) -> str:
+    """Duration, real-time factor and loudness, on one line."""
+    loudness = "loudness not measured" if report.loudness_lufs is None else f"{report.loudness_lufs:.1f} LUFS"
+    reused = f", {report.pieces_reused} of {report.pieces} pieces were there already" if report.pieces_reused else ""
+    return (
+        f"{report.duration:.2f} s of speech in {report.synthesis_seconds:.2f} s"
+        f" (real-time factor {report.real_time_factor:.3f}), {loudness},"
+        f" voice {report.voices[0]}, seed {report.seed}{reused}"
+    )
+
+
+def _to_file(
+    oscine: Oscine,
+    source: str | Iterable[str],
+    path: Path,
+    captions: Path | None,
+    format: str | None,
+    common: dict[str, Any],
+    quiet: bool,
+) -> Report:
+    from oscine.cli.progress import progress_bar
+
+    if format is not None:
+        common = {**common, "format": format}
+    total = len(source) if isinstance(source, str) else None
+    with progress_bar(total, quiet=quiet) as on_progress:
+        report = oscine.save(source, path, captions_path=captions, on_progress=on_progress, **common)
+    _warn(report.warnings, quiet)
+    return report
+
+
+def _to_stdout(oscine: Oscine, source: str | Iterable[str], format: str | None, common: dict[str, Any]) -> None:
+    if sys.stdout.isatty():
+        raise InvalidRequest(
+            "output: -o - sends sound to standard output, which is a terminal here; redirect it.", param="output"
+        )
+    with oscine.stream_bytes(
+        source, format=format or "mp3", on_report=lambda report: _warn(report.warnings, False), **common
+    ) as stream:
+        for data in stream:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+
+def _play(oscine: Oscine, source: str | Iterable[str], common: dict[str, Any], quiet: bool) -> None:
+    from oscine.cli.player import Player
+
+    options = {name: value for name, value in common.items() if name not in ("bitrate", "tags", "title")}
+    with Player.find() as player, oscine.stream(source, **options) as stream:
+        for waveform in stream:
+            player.push(waveform)
+
+
+def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> str | Iterable[str]:
+    """The text, or, where it is heard while it arrives, an iterator over standard input."""
+    from oscine.text.measure import decode_stream, decode_utf8
+
+    if text is not None and file is not None:
+        raise InvalidRequest("Give TEXT or --file, not both.", param="text")
+    if file is not None:
+        return decode_utf8(_read(file), name="file")
+    if text is not None and text != "-":
+        return text
+    if text is None and sys.stdin.isatty():
+        raise InvalidRequest("There is no text; give TEXT, --file or - for standard input.", param="text")
+    if live:
+        return decode_stream(_arriving())
+    most = MAX_FILE_BYTES if limit == 0 else min(MAX_FILE_BYTES, 4 * limit + 4)
+    data = sys.stdin.buffer.read(most + 1)
+    if len(data) > most:
+        raise InvalidRequest(
+            f"text on standard input is longer than {limit} characters; raise --max-text.", param="text"
+        )
+    return decode_utf8(data, name="standard input")
+
+
+def _arriving() -> Iterator[bytes]:
+    while data := os.read(sys.stdin.fileno(), 65536):
+        yield data
+
+
+def _read(file: Path) -> bytes:
+    try:
+        if file.is_dir():
+            raise InvalidRequest(f"file: {file} is a folder; name a text file.", param="file")
+        with file.open("rb") as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidRequest(f"file: {file} does not exist.", param="file") from None
+    except OSError as error:
+        raise InvalidRequest(f"file: {file} cannot be read ({error.strerror}).", param="file") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise InvalidRequest(f"file: {file} is larger than 256 MB; split it.", param="file")
+    return data
+
+
+def _lexicon(file: Path | None) -> Any:
+    if file is None:
+        return None
+    from oscine.text.measure import decode_utf8
+    from oscine.text.pronounce import Lexicon
+
+    return Lexicon.from_file(decode_utf8(_read(file), name="lexicon"))
+
+
+def _default_output(format: str | None) -> str:
+    if format is None:
+        return DEFAULT_OUTPUT
+    from oscine.audio.formats import Format
+
+    return f"speech{Format.parse(format).extension}"
+
+
+def _warn(warnings: Iterable[str], quiet: bool) -> None:
+    if not quiet:
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)

@@ -1,0 +1,82 @@
+"""`oscine voices`: list, add, remove and show voices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oscine.errors import InvalidRequest
+
+app = typer.Typer(
+    help="The voices that can speak: presets of the engine and reference recordings.", no_args_is_help=True
+)
+
+
+@app.command("list")
+def list_voices(
+    engine: Annotated[str | None, typer.Option(help="Engine whose voices are listed.")] = None,
+) -> None:
+    """List the voices that an engine can use, and the recordings in the library."""
+    from oscine.synthesis.studio import Studio
+
+    with Studio() as studio:
+        info = studio.registry.get(studio.registry.select(engine, None)).info
+        for preset in info.presets:
+            mark = (
+                "default"
+                if preset.name == info.default_preset
+                else ("" if preset.installed else f"oscine download {info.name}")
+            )
+            _row(preset.name, f"{info.name}, {preset.language}, {preset.description}", mark)
+        for voice in studio.library.list():
+            usable = "" if info.capabilities.cloning else "for engines that clone"
+            _row(voice.name, f"recording, {voice.size / 1000:.0f} kB", usable)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What the voice is called.")],
+    file: Annotated[Path, typer.Argument(help="Recording of 3 to 120 seconds, one speaker, no music.")],
+    replace: Annotated[bool, typer.Option(help="Replace a voice of that name.")] = False,
+) -> None:
+    """Add a reference recording to the library."""
+    from oscine.synthesis.studio import MAX_UPLOAD, Studio
+
+    try:
+        if file.stat().st_size > 16 * MAX_UPLOAD:
+            raise InvalidRequest("file: the recording is larger than 112 MB; cut it to 120 seconds.", param="file")
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise InvalidRequest(f"file: {file} does not exist.", param="file") from None
+    except OSError as error:
+        raise InvalidRequest(f"file: {file} cannot be read ({error.strerror}).", param="file") from None
+    with Studio() as studio:
+        voice = studio.library.add(name, data, replace=replace)
+        print(f"added {voice.name}")
+
+
+@app.command()
+def remove(name: Annotated[str, typer.Argument(help="The voice to remove, with its whole name.")]) -> None:
+    """Remove a recording from the library."""
+    from oscine.synthesis.studio import Studio
+
+    with Studio() as studio:
+        print(f"removed {studio.library.remove(name).name}")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="The voice.")]) -> None:
+    """Show what is known about a recording."""
+    from dataclasses import asdict
+
+    from oscine.synthesis.studio import Studio
+
+    with Studio() as studio:
+        for field, value in asdict(studio.library.show(name)).items():
+            print(f"{field:14} {value}")
+
+
+def _row(name: str, what: str, mark: str) -> None:
+    print(f"{name:24} {what}{f'  [{mark}]' if mark else ''}")

@@ -1,0 +1,185 @@
+"""From spoken pieces to one continuous track: silence trimmed, pauses as planned, no clicks, times for sentences.
+
+Every engine leaves silence of its own before and after what it says. Of that, a margin is kept (it carries the room
+tone of a cloned voice), and between the last sound of one piece and the first of the next stands exactly the planned
+pause: margins that are too short are filled with silence, margins that are too long overlap with equal power. Speech
+itself is never faded, cut or overlapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from oscine.audio.fade import fade_in, fade_out, overlap
+from oscine.audio.silence import speech_bounds
+from oscine.audio.waveform import Samples
+from oscine.synthesis.align import Envelope, sentence_spans
+from oscine.synthesis.plan import Piece, Sentence
+from oscine.synthesis.speak import Spoken
+
+START_MS: Final = 50
+"""Silence before the first sound. At least one AAC frame (1024 samples), whose encoder starts from nothing."""
+END_MS: Final = 180
+"""Silence after the last sound."""
+EDGE_MS: Final = 8
+"""Length of the fade at an edge that meets silence."""
+CLOSEST_MS: Final = 10
+"""With no pause at all, margins of this length overlap."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A sentence and where it is in the result."""
+
+    text: str
+    speaker: str | None
+    start: float
+    """Seconds from the start of the result to the sentence's first sound."""
+    end: float
+    """Seconds to the end of its last sound."""
+
+
+class Assembler:
+    """Joins pieces; feed it in order. The track starts `START_MS` before the first sound."""
+
+    def __init__(self, sample_rate: int, *, margin_ms: int = 100, crossfade: bool = True) -> None:
+        self.segments: list[Segment] = []
+        self.seams: list[tuple[int, int]] = []
+        """Sample ranges from the end of one piece's speech to the start of the next one's."""
+        self._rate = sample_rate
+        self._margin = self._count(max(CLOSEST_MS, margin_ms))
+        self._crossfade = crossfade
+        self._edge = self._count(EDGE_MS)
+        self._emitted = 0
+        self._tail: Samples | None = None
+        self._speech_end = 0
+        self._piece: Piece | None = None
+        self._heard = False
+        self._held = _NOTHING
+        self._onset = 0
+        self._quiet = 0
+        self._envelope = Envelope(sample_rate)
+
+    def push(self, spoken: Spoken) -> Samples:
+        """Add the next samples of a piece; returns what is certain by now, float32 `[n]`."""
+        if self._piece is not spoken.piece:
+            self._begin(spoken.piece)
+        samples = np.concatenate([self._held, spoken.samples]) if len(self._held) else spoken.samples
+        bounds = speech_bounds(samples, self._rate) if len(samples) else None
+        out: list[Samples] = []
+        if not self._heard:
+            if bounds is None:
+                self._held = samples[-self._margin :]
+                if spoken.last:
+                    self._piece = None
+                return _NOTHING
+            start, end = bounds
+            out.append(self._enter(samples[max(0, start - self._margin) : start], spoken.piece.pause_ms))
+            samples, end, fresh = samples[start:], end - start, samples[start:]
+            self._heard = True
+        else:
+            end = bounds[1] if bounds is not None else self._quiet_from()
+            fresh = spoken.samples
+        self._envelope.push(fresh)
+        certain = max(0, min(end, len(samples)) - self._edge)
+        out.append(self._emit(samples[:certain]))
+        self._held = samples[certain:]
+        self._quiet = len(samples) - end
+        if spoken.last:
+            self._leave()
+        return np.concatenate(out)
+
+    def finish(self, tail_ms: int = 0) -> Samples:
+        """The end of the track: the last margin and `END_MS` of silence, or `tail_ms` where that is longer."""
+        if self._tail is None:
+            return _NOTHING
+        wanted = max(self._count(END_MS), self._count(tail_ms))
+        tail = fade_out(self._tail, min(self._edge, len(self._tail)))
+        tail = tail[: self._edge + wanted]
+        self._tail = None
+        return self._emit(np.concatenate([tail, _silence(self._edge + wanted - len(tail))]))
+
+    @property
+    def duration(self) -> float:
+        """Seconds of track so far."""
+        return self._emitted / self._rate
+
+    def _begin(self, piece: Piece) -> None:
+        self._piece = piece
+        self._heard = False
+        self._held = _NOTHING
+        self._quiet = 0
+        self._envelope = Envelope(self._rate)
+
+    def _enter(self, lead: Samples, pause_ms: int) -> Samples:
+        """From the last piece's speech to this one's: margin, silence or overlap, margin."""
+        if self._tail is None:
+            joined = self._start(lead, pause_ms)
+        else:
+            joined = self._join(self._tail, lead, self._count(pause_ms))
+        self._tail = None
+        emitted = self._emit(joined)
+        self.seams.append((self._speech_end, self._emitted))
+        self._onset = self._emitted
+        return emitted
+
+    def _start(self, lead: Samples, pause_ms: int) -> Samples:
+        wanted = max(self._count(START_MS), self._count(pause_ms))
+        lead = lead[-wanted:]
+        return np.concatenate([_silence(wanted - len(lead)), fade_in(lead, min(self._edge, len(lead)))])
+
+    def _join(self, tail: Samples, lead: Samples, pause: int) -> Samples:
+        """`tail` begins with the last `edge` samples of speech, which are kept whole."""
+        speech, tail = tail[: self._edge], tail[self._edge :]
+        pause = max(pause, self._count(CLOSEST_MS))
+        tail, lead = tail[:pause], lead[len(lead) - min(pause, len(lead)) :]
+        excess = len(tail) + len(lead) - pause
+        if excess > 0 and not self._crossfade:
+            tail, excess = tail[: len(tail) - min(excess, len(tail))], excess - min(excess, len(tail))
+            lead, excess = lead[excess:], 0
+        if excess > 0:
+            shared = overlap(tail[len(tail) - excess :], lead[:excess])
+            return np.concatenate([speech, tail[: len(tail) - excess], shared, lead[excess:]])
+        out = np.concatenate([speech, tail])
+        out = fade_out(out, min(self._edge, len(out)))
+        return np.concatenate([out, _silence(-excess), fade_in(lead, min(self._edge, len(lead)))])
+
+    def _leave(self) -> None:
+        """The piece is over: keep its margin and note when its sentences were said."""
+        assert self._piece is not None
+        speech = len(self._held) - self._quiet
+        tail = self._held[: speech + self._margin]
+        self._tail = np.concatenate([_silence(self._edge - speech), tail]) if speech < self._edge else tail
+        self._speech_end = self._emitted + speech
+        self.segments.extend(self._timed(self._piece.sentences))
+        self._held = _NOTHING
+        self._piece = None
+
+    def _timed(self, sentences: tuple[Sentence, ...]) -> Iterable[Segment]:
+        length = (self._speech_end - self._onset) / self._rate
+        start = self._onset / self._rate
+        spans = sentence_spans([sentence.text for sentence in sentences], length, self._envelope)
+        for sentence, (begin, end) in zip(sentences, spans, strict=True):
+            yield Segment(sentence.text, sentence.speaker, round(start + begin, 3), round(start + end, 3))
+
+    def _quiet_from(self) -> int:
+        """Where the silence began that is still held."""
+        return len(self._held) - self._quiet
+
+    def _emit(self, samples: Samples) -> Samples:
+        self._emitted += len(samples)
+        return samples
+
+    def _count(self, ms: float) -> int:
+        return round(ms * self._rate / 1000)
+
+
+_NOTHING: Final[Samples] = np.zeros(0, np.float32)
+
+
+def _silence(count: int) -> Samples:
+    return np.zeros(max(0, count), np.float32)

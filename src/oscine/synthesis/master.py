@@ -1,0 +1,194 @@
+"""Bringing speech to a loudness target, below a true-peak ceiling (ITU-R BS.1770, EBU R128).
+
+One gain for a whole file keeps the voice's own dynamics. A file's gain is settled on its first half minute, so that
+encoding runs beside synthesis; the result is measured as it leaves, and only where it missed the target the file is
+mastered once more from its spooled pieces. A stream's gain is settled on its first piece and then follows slowly what
+is learned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from oscine.audio.limiter import TruePeakLimiter
+from oscine.audio.loudness import LoudnessMeter, TruePeakMeter, dbtp, integrated_loudness
+from oscine.audio.waveform import Samples
+
+CEILING_DBTP: Final = -1.0
+"""EBU R128: maximum permitted true peak."""
+LOSSY_MARGIN_DB: Final = 1.0
+"""What mp3, opus and aac may add to a peak when they are decoded."""
+SETTLE_S: Final = 30.0
+"""Sound that a file's gain is settled on. With one voice the whole is mostly within 0.3 LU of it."""
+TOLERANCE_LU: Final = 0.3
+"""A file further from its target than this is mastered again."""
+MAX_GAIN_DB: Final = 30.0
+SLEW_DB_PER_S: Final = 0.5
+"""How fast a stream's gain may move; slower than anybody hears as a change."""
+_CLOSE_LU: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a mastered track measures."""
+
+    loudness_lufs: float | None
+    """Integrated loudness; None: too short or too quiet to be measured."""
+    true_peak_dbtp: float | None
+    """None: silence."""
+
+
+class _Gauge:
+    """Measures what goes out."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._loudness = LoudnessMeter(sample_rate)
+        self._peak = TruePeakMeter(sample_rate)
+
+    def push(self, samples: Samples) -> Samples:
+        if len(samples):
+            self._loudness.push(samples)
+            self._peak.push(samples)
+        return samples
+
+    def level(self) -> Level:
+        peak = self._peak.peak()
+        return Level(self._loudness.integrated(), dbtp(peak) if peak > 0 else None)
+
+
+class FileMaster:
+    """One gain for the whole track. With `gain_db` it is given, else settled on the first `settle_s` seconds."""
+
+    def __init__(
+        self,
+        sample_rate: int,
+        target_lufs: float | None,
+        *,
+        ceiling_dbtp: float,
+        gain_db: float | None = None,
+        settle_s: float = SETTLE_S,
+    ) -> None:
+        self._settle_count = settle_s * sample_rate
+        self.gain_db = 0.0 if target_lufs is None else gain_db
+        self._rate = sample_rate
+        self._target = target_lufs
+        self._ceiling = ceiling_dbtp
+        self._limiter = TruePeakLimiter(sample_rate, ceiling_dbtp)
+        self._gauge = _Gauge(sample_rate)
+        self._waiting: list[Samples] = []
+        self._waiting_count = 0
+
+    def push(self, samples: Samples) -> Samples:
+        """Add samples, float32 `[n]`; returns what is finished."""
+        if self.gain_db is not None:
+            return self._apply(samples, self.gain_db)
+        self._waiting.append(samples)
+        self._waiting_count += len(samples)
+        return self._settle() if self._waiting_count >= self._settle_count else _NOTHING
+
+    def finish(self) -> Samples:
+        """The rest of the track."""
+        settled = self._settle() if self.gain_db is None else _NOTHING
+        return np.concatenate([settled, self._gauge.push(self._limiter.finish())])
+
+    def level(self) -> Level:
+        """The mastered track's level; final after `finish`."""
+        return self._gauge.level()
+
+    def missed_by(self) -> float:
+        """LU that the finished track is below its target; 0 where it is close enough or cannot be measured."""
+        loudness = self.level().loudness_lufs
+        if self._target is None or loudness is None:
+            return 0.0
+        missed = self._target - loudness
+        return missed if abs(missed) > TOLERANCE_LU else 0.0
+
+    def _settle(self) -> Samples:
+        waiting = np.concatenate(self._waiting) if self._waiting else _NOTHING
+        self._waiting.clear()
+        assert self._target is not None
+        self.gain_db = settled_gain(waiting, self._rate, self._target, self._ceiling)
+        return self._apply(waiting, self.gain_db)
+
+    def _apply(self, samples: Samples, gain_db: float) -> Samples:
+        scaled = samples if gain_db == 0 else samples * np.float32(10 ** (gain_db / 20))
+        return self._gauge.push(self._limiter.push(scaled))
+
+
+class StreamMaster:
+    """A gain for sound that leaves while it is made."""
+
+    def __init__(self, sample_rate: int, target_lufs: float | None, *, ceiling_dbtp: float) -> None:
+        self._rate = sample_rate
+        self._target = target_lufs
+        self._ceiling = ceiling_dbtp
+        self._heard = LoudnessMeter(sample_rate)
+        self._limiter = TruePeakLimiter(sample_rate, ceiling_dbtp)
+        self._gauge = _Gauge(sample_rate)
+        self._gain_db: float | None = None
+
+    def push(self, samples: Samples) -> Samples:
+        """Add samples, float32 `[n]`; returns what is finished."""
+        if not len(samples):
+            return _NOTHING
+        if self._target is None:
+            return self._gauge.push(self._limiter.push(samples))
+        self._heard.push(samples)
+        loudness = self._heard.integrated()
+        if self._gain_db is None:
+            self._gain_db = settled_gain(samples, self._rate, self._target, self._ceiling, loudness=loudness)
+        wanted = self._gain_db if loudness is None else _bounded(self._target - loudness)
+        reach = SLEW_DB_PER_S * len(samples) / self._rate
+        end_db = self._gain_db + min(max(wanted - self._gain_db, -reach), reach)
+        gain = np.float32(10) ** (np.linspace(self._gain_db, end_db, len(samples), dtype=np.float32) / np.float32(20))
+        self._gain_db = end_db
+        return self._gauge.push(self._limiter.push(samples * gain))
+
+    def finish(self) -> Samples:
+        """The rest of the track."""
+        return self._gauge.push(self._limiter.finish())
+
+    def level(self) -> Level:
+        """The level of what has left; final after `finish`."""
+        return self._gauge.level()
+
+
+def settled_gain(
+    samples: Samples, sample_rate: int, target: float, ceiling: float, *, loudness: float | None = None
+) -> float:
+    """The gain in dB that brings `samples` to `target` LUFS when a limiter keeps them below `ceiling` dBTP.
+
+    The limiter takes loudness away where it works, so its effect is measured and made up for. 0 for what cannot be
+    measured.
+    """
+    if loudness is None:
+        loudness = integrated_loudness(samples, sample_rate)
+    if loudness is None:
+        return 0.0
+    gain = _bounded(target - loudness)
+    peak = float(np.max(np.abs(samples))) * 10 ** (gain / 20)
+    if peak < 10 ** ((ceiling - 3) / 20):
+        return gain
+    for _ in range(4):
+        limiter = TruePeakLimiter(sample_rate, ceiling)
+        limited = np.concatenate([limiter.push(samples * np.float32(10 ** (gain / 20))), limiter.finish()])
+        reached = integrated_loudness(limited, sample_rate)
+        if reached is None or abs(target - reached) < _CLOSE_LU:
+            break
+        gain = _bounded(gain + target - reached)
+    return gain
+
+
+def ceiling_for(lossy: bool) -> float:
+    """The ceiling in dBTP for the limiter, so that the decoded file stays below `CEILING_DBTP`."""
+    return CEILING_DBTP - (LOSSY_MARGIN_DB if lossy else 0.1)
+
+
+def _bounded(gain_db: float) -> float:
+    return min(MAX_GAIN_DB, max(-MAX_GAIN_DB, gain_db))
+
+
+_NOTHING: Final[Samples] = np.zeros(0, np.float32)

@@ -1,0 +1,299 @@
+"""From a request to pieces that an engine can speak.
+
+Everything that can be wrong with a wish is found here, before anything is scheduled: the text, the voice, the language,
+what the chosen engine cannot do. The pieces themselves are made one by one while the text is read, so text may still be
+arriving.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from oscine.config import Settings
+from oscine.engines.protocol import EngineInfo, Lengths, Turn, Utterance
+from oscine.errors import InvalidRequest
+from oscine.request import ENGINE_OPTIONS, SpeechRequest
+from oscine.synthesis.cast import Cast
+from oscine.synthesis.pauses import pause_after
+from oscine.text.measure import check_text, speakable
+from oscine.text.normalise import Rules
+from oscine.text.pronounce import Lexicon
+from oscine.text.script import Break, read
+from oscine.text.split import Chunk, check_words, split
+
+FIRST_CHARS: Final = 90
+"""Length of a listener's first piece in characters: about five seconds of speech, so that the first sound comes
+soon."""
+CONTINUES: Final = Break("none")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence and who says it."""
+
+    text: str
+    speaker: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """An utterance with its place in the whole."""
+
+    index: int
+    utterance: Utterance
+    sentences: tuple[Sentence, ...]
+    pause_ms: int
+    """Silence before it, from the last sound of the piece before."""
+    key: str
+    """Equal keys mean equal audio: text, voice, options, seed, engine and its version."""
+
+
+@dataclass(eq=False)
+class Plan:
+    """A checked request and the pieces it comes to. Made by `make_plan`; good for one reading."""
+
+    request: SpeechRequest
+    info: EngineInfo
+    cast: Cast
+    settings: Settings
+    text: Iterable[str]
+    live: bool
+    """The text is still being written: pieces are made as its sentences complete."""
+    seed: int
+    speed: float
+    """The part of the request's speed that the engine does."""
+    stretch: float
+    """The part that is left for the time-stretch."""
+    lengths: Lengths
+    rules: Rules
+    lexicon: Lexicon | None
+    warnings: list[str] = field(default_factory=list)
+    tail_ms: int = 0
+    """Silence that was asked for after the last piece; known when `pieces` has ended."""
+    characters: int = 0
+    """Characters in the pieces that were made so far."""
+
+    def warn(self, message: str) -> None:
+        """Add a warning for the result, each only once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    def pieces(self, *, listener: bool = False) -> Iterator[Piece]:
+        """The pieces in order; for a listener the first one is short.
+
+        Raises InvalidRequest when there turns out to be nothing to say.
+        """
+        seen: Counter[str] = Counter()
+        group: list[tuple[str | None, Chunk]] = []
+        before = after = count = 0
+        following = CONTINUES
+        for speaker, chunk, following in self._chunks(listener):
+            if chunk is None:
+                after += following.ms or 0
+                continue
+            if group and self._is_full(group, speaker, chunk):
+                yield self._piece(count, group, before, seen)
+                count, group = count + 1, []
+            if not group:
+                before = after
+            group.append((speaker, chunk))
+            after = pause_after(chunk.text, following, asked_ms=self._asked_pause, speed=self.request.speed)
+            if not self._goes_on(group, following):
+                yield self._piece(count, group, before, seen)
+                count, group = count + 1, []
+        if group:
+            yield self._piece(count, group, before, seen)
+            count += 1
+        if count == 0:
+            raise InvalidRequest("text has nothing that can be spoken; give it at least one word.", param="text")
+        self.tail_ms = after if following.kind == "pause" else 0
+
+    @property
+    def _asked_pause(self) -> int | None:
+        asked = self.request.chunk_pause_ms
+        return self.settings.chunk_silence_ms if asked is None else asked
+
+    def _chunks(self, listener: bool) -> Iterator[tuple[str | None, Chunk | None, Break]]:
+        """Speaker, chunk and what follows it; a pause before the first word comes without a chunk."""
+        first: int | None = FIRST_CHARS if listener else None
+        language = (self.request.language or self.info.languages[0]).split("-")[0]
+        language = self.info.languages[0] if language == "auto" else language
+        passages = read(
+            self._watched(),
+            speakers=self.cast.labels,
+            rules=self.rules,
+            lexicon=self.lexicon,
+            keep_phonemes=self.info.capabilities.inline_phonemes,
+            live=self.live,
+            warn=self.warn,
+        )
+        for passage in passages:
+            held: Chunk | None = None
+            lengths = self.lengths
+            for chunk in split(
+                passage.text,
+                limit=lengths.limit,
+                pack=lengths.pack,
+                shortest=lengths.shortest,
+                first=first,
+                language=language,
+            ):
+                if not speakable(chunk.text):
+                    continue
+                first = None
+                if held is not None:
+                    yield passage.speaker, held, CONTINUES
+                held = chunk
+            yield passage.speaker, held, passage.after
+
+    def _watched(self) -> Iterator[str]:
+        """The text as it arrives, stopped where it becomes longer than allowed."""
+        total, limit = 0, self.settings.max_text_length
+        for part in self.text:
+            total += len(part)
+            if limit and total > limit:
+                raise InvalidRequest(
+                    f"text is longer than {limit} characters; send it in parts, or raise MAX_TEXT_LENGTH or --max-text.",
+                    param="text",
+                )
+            yield part
+
+    def _is_full(self, group: list[tuple[str | None, Chunk]], speaker: str | None, chunk: Chunk) -> bool:
+        speakers = {label for label, _ in group} | {speaker}
+        return (
+            len(speakers) > self.info.capabilities.speakers
+            or sum(len(c.text) for _, c in group) + len(chunk.text) > self.lengths.gather
+        )
+
+    def _goes_on(self, group: list[tuple[str | None, Chunk]], following: Break) -> bool:
+        """Whether more turns may join the group, which ends at a pause and, once well filled, at a paragraph."""
+        if not self.lengths.gather or following.kind == "pause":
+            return False
+        filled = sum(len(chunk.text) for _, chunk in group)
+        return following.kind != "paragraph" or filled < 0.7 * self.lengths.gather
+
+    def _piece(self, index: int, group: list[tuple[str | None, Chunk]], pause_ms: int, seen: Counter[str]) -> Piece:
+        turns = tuple(Turn(speaker or "", chunk.text) for speaker, chunk in group)
+        prompts = {speaker or "": self.cast.voice(speaker, self.warn) for speaker, _ in group}
+        options = engine_options(self.request, self.info)
+        identity = _digest(
+            {
+                "engine": [self.info.name, self.info.version],
+                "turns": [[turn.speaker, turn.text] for turn in turns],
+                "voices": {label: prompt.key for label, prompt in prompts.items()},
+                "speed": self.speed,
+                "language": self.request.language,
+                "options": options,
+                "seed": self.seed,
+            }
+        )
+        seen[identity] += 1
+        key = _digest([identity, seen[identity]])
+        utterance = Utterance(
+            turns=turns,
+            prompts=prompts,
+            seed=int(key[:16], 16) >> 1,
+            speed=self.speed,
+            language=self.request.language,
+            options=options,
+        )
+        self.characters += sum(len(turn.text) for turn in turns)
+        sentences = tuple(Sentence(text, speaker) for speaker, chunk in group for text in chunk.sentences)
+        return Piece(index, utterance, sentences, pause_ms, key)
+
+
+def make_plan(
+    request: SpeechRequest,
+    info: EngineInfo,
+    cast: Cast,
+    settings: Settings,
+    *,
+    text: Iterable[str] | None = None,
+    lexicon: Lexicon | None = None,
+    rules: Rules | None = None,
+    warnings: Iterable[str] = (),
+) -> Plan:
+    """Check what can be checked before anything is spoken.
+
+    `text` replaces the request's text by one that is still being written. Raises InvalidRequest that names the field.
+    """
+    if text is None:
+        check_text(request.text, max_length=settings.max_text_length)
+        check_words(request.text)
+    _check_language(request, info)
+    speed, stretch = _share_speed(request.speed, info)
+    words = Lexicon.from_mapping(request.pronunciations) if request.pronunciations else None
+    if lexicon is not None:
+        words = lexicon.merge(words) if words is not None else lexicon
+    plan = Plan(
+        request=request,
+        info=info,
+        cast=cast,
+        settings=settings,
+        text=[request.text] if text is None else text,
+        live=text is not None,
+        seed=secrets.randbelow(2**31) if request.seed is None else request.seed,
+        speed=speed,
+        stretch=stretch,
+        lengths=_lengths(request, info, settings),
+        rules=(rules or Rules()).without(info.capabilities.reads),
+        lexicon=words,
+        warnings=list(warnings),
+    )
+    for name in sorted(request.model_fields_set & ENGINE_OPTIONS - info.capabilities.options):
+        if name != "instructions":  # OpenAI's older models ignore it too
+            plan.warn(f"The engine {info.name} has no use for {name}; it was ignored.")
+    return plan
+
+
+def engine_options(request: SpeechRequest, info: EngineInfo) -> dict[str, object]:
+    """The request's fields that the engine uses and that were given."""
+    return {
+        name: getattr(request, name)
+        for name in sorted(info.capabilities.options)
+        if getattr(request, name, None) is not None
+    }
+
+
+def _check_language(request: SpeechRequest, info: EngineInfo) -> None:
+    if request.language is None or request.language.lower() == "auto":
+        return
+    if request.language.lower().split("-")[0] not in info.languages:
+        raise InvalidRequest(
+            f"language: the engine {info.name} speaks {', '.join(info.languages)};"
+            " leave language out or choose another engine.",
+            param="language",
+        )
+
+
+def _share_speed(speed: float, info: EngineInfo) -> tuple[float, float]:
+    """The engine's part and the time-stretch's part, whose product is `speed`."""
+    if info.capabilities.speed is None:
+        return 1.0, speed
+    slowest, fastest = info.capabilities.speed
+    engine = min(max(speed, slowest), fastest)
+    return engine, speed / engine
+
+
+def _lengths(request: SpeechRequest, info: EngineInfo, settings: Settings) -> Lengths:
+    lengths = info.lengths
+    asked = request.stream_max_chars_per_chunk if request.stream else None
+    asked = asked or request.max_chars_per_chunk or settings.max_chunk_chars
+    if asked is not None:
+        lengths = replace(lengths, limit=min(lengths.limit, asked), pack=min(lengths.pack, asked))
+    if not request.enable_chunking:
+        lengths = replace(lengths, limit=info.lengths.limit, pack=info.lengths.limit)
+    if settings.min_last_chunk_chars is not None:
+        lengths = replace(lengths, shortest=settings.min_last_chunk_chars)
+    return lengths
+
+
+def _digest(value: Mapping[str, object] | list[object]) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""Finished pieces on disk, keyed by content.
+
+A job that was killed goes on where it was, and a corrected line costs one line, because a piece that was spoken before
+is read from here. Each piece is one small file that is either whole or not there: written beside, then renamed, with a
+checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import struct
+import time
+import zlib
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from oscine.audio.waveform import Samples
+from oscine.errors import DeliveryFailed
+
+log = logging.getLogger(__name__)
+
+_HEADER: Final = struct.Struct("<4sIfII")
+"""Magic, sample rate (Hz), scale, number of samples, CRC-32 of the samples."""
+_MAGIC: Final = b"OSP1"
+_FULL_SCALE: Final = 32767
+
+
+class Spool:
+    """A folder of finished pieces, 16-bit with a scale of their own (noise 98 dB below the piece's peak).
+
+    What was not used for `max_age_s` goes, and the oldest go when `max_bytes` are exceeded.
+    """
+
+    def __init__(self, folder: Path, *, max_age_s: float, max_bytes: float) -> None:
+        self._folder = folder
+        self._max_age_s = max_age_s
+        self._max_bytes = max_bytes
+
+    def read(self, key: str, sample_rate: int) -> Samples | None:
+        """The piece of that key, float32 `[n]`, or None if it is not here whole."""
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            return None
+        samples = _unpack(data, sample_rate)
+        if samples is None:
+            path.unlink(missing_ok=True)
+            return None
+        os.utime(path)
+        return samples
+
+    def write(self, key: str, samples: Samples, sample_rate: int) -> Samples:
+        """Keep a piece; returns it as `read` will give it back, so that a resumed file equals an undisturbed one.
+
+        Raises DeliveryFailed when the disk is full or the folder cannot be written.
+        """
+        data = _pack(samples, sample_rate)
+        path = self._path(key)
+        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                beside.write_bytes(data)
+                beside.replace(path)
+            finally:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise DeliveryFailed(
+                f"Finished pieces cannot be kept in the working folder ({error.strerror or 'write failed'});"
+                " free some space or set OSCINE_VOLUME to a folder that can be written.",
+                code="spool_failed",
+            ) from None
+        kept = _unpack(data, sample_rate)
+        assert kept is not None
+        return kept
+
+    def seed_for(self, job: str, asked: int | None) -> int:
+        """The seed of a job: the one asked for, else the one it had before, else a new one that is remembered."""
+        if asked is not None:
+            return asked
+        path = self._folder / "jobs" / f"{sha256(job.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
+        try:
+            seed = int(json.loads(path.read_text())["seed"])
+            os.utime(path)
+            return seed
+        except (OSError, ValueError, KeyError, TypeError):
+            seed = secrets.randbelow(2**31)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            beside.write_text(json.dumps({"seed": seed}))
+            beside.replace(path)
+        except OSError:
+            log.debug("the job's seed could not be remembered")
+        return seed
+
+    def prune(self) -> None:
+        """Remove what is too old or too much, oldest first; never fails."""
+        now = time.time()
+        kept: list[tuple[float, int, Path]] = []
+        for path in self._files():
+            try:
+                facts = path.stat()
+            except OSError:
+                continue
+            if now - facts.st_mtime > self._max_age_s:
+                _remove(path)
+            else:
+                kept.append((facts.st_mtime, facts.st_size, path))
+        total = sum(size for _, size, _ in kept)
+        for _, size, path in sorted(kept):
+            if total <= self._max_bytes:
+                break
+            _remove(path)
+            total -= size
+
+    def _files(self) -> Iterator[Path]:
+        for folder, _, names in os.walk(self._folder):
+            yield from (Path(folder) / name for name in names)
+
+    def _path(self, key: str) -> Path:
+        if len(key) != 64 or not all(c in "0123456789abcdef" for c in key):
+            raise ValueError("a spool key is the hexadecimal form of a SHA-256")
+        return self._folder / "pieces" / key[:2] / f"{key}.osp"
+
+
+def _pack(samples: Samples, sample_rate: int) -> bytes:
+    scale = float(np.max(np.abs(samples))) if len(samples) else 0.0
+    scale = scale or 1.0
+    body = np.round(samples * np.float32(_FULL_SCALE / scale)).astype("<i2").tobytes()
+    return _HEADER.pack(_MAGIC, sample_rate, scale, len(samples), zlib.crc32(body)) + body
+
+
+def _unpack(data: bytes, sample_rate: int) -> Samples | None:
+    if len(data) < _HEADER.size:
+        return None
+    magic, rate, scale, count, checksum = _HEADER.unpack_from(data)
+    body = memoryview(data)[_HEADER.size :]
+    if magic != _MAGIC or rate != sample_rate or len(body) != 2 * count or zlib.crc32(body) != checksum:
+        return None
+    samples: Samples = np.frombuffer(body, dtype="<i2").astype(np.float32) * np.float32(scale / _FULL_SCALE)
+    return samples
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        log.debug("an old piece could not be removed")

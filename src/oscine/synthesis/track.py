@@ -1,0 +1,228 @@
+"""The whole way from a plan to mastered sound: for a listener while it is spoken, and for a file."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from oscine.audio.resample import Resampler
+from oscine.audio.waveform import Samples, Waveform
+from oscine.synthesis.assemble import Assembler
+from oscine.synthesis.master import FileMaster, StreamMaster
+from oscine.synthesis.plan import Piece, Plan
+from oscine.synthesis.result import Report
+from oscine.synthesis.scheduler import Job
+from oscine.synthesis.speak import Spoken, speak
+from oscine.synthesis.spool import Spool
+
+MASTERINGS: Final = 3
+"""How often a file is mastered at most before the nearest result is taken."""
+_BACKLOG: Final = 8
+"""Blocks between synthesis and an encoder that runs beside it."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is."""
+
+    characters: int
+    """Characters that were spoken."""
+    audio_seconds: float
+    elapsed_seconds: float
+
+
+class Sink(Protocol):
+    """Takes a track; an encoder that writes to a file is one."""
+
+    def push(self, samples: Samples) -> object:
+        """Add samples, float32 `[n]`."""
+        ...
+
+    def finish(self) -> object:
+        """Complete the file."""
+        ...
+
+    def close(self) -> None:
+        """Free everything, also midway; idempotent."""
+        ...
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class Track:
+    """A plan on its way to sound. Use one of its methods, once; `report` tells about what was made."""
+
+    def __init__(
+        self, plan: Plan, job: Job, sample_rate: int, *, ceiling_dbtp: float, on_progress: OnProgress | None = None
+    ) -> None:
+        self.plan = plan
+        self.sample_rate = sample_rate
+        self._job = job
+        self._ceiling = ceiling_dbtp
+        self._on_progress = on_progress or (lambda _progress: None)
+        self._assembler = self._new_assembler()
+        self._master: FileMaster | StreamMaster | None = None
+        self._started = time.monotonic()
+        self._first: float | None = None
+        self._took = 0.0
+        self._count = 0
+        self._spoken: dict[int, Piece] = {}
+        self._reused = 0
+        self._characters = 0
+
+    def stream(self) -> Iterator[Waveform]:
+        """Mastered sound while it is spoken."""
+        master = StreamMaster(self.sample_rate, self.plan.request.loudness, ceiling_dbtp=self._ceiling)
+        self._master = master
+        for samples in self._through(master, speak(self.plan, self._job)):
+            yield Waveform(samples, self.sample_rate)
+
+    def whole(self) -> Waveform:
+        """All of it in memory, its gain settled on the whole."""
+        master = FileMaster(self.sample_rate, self.plan.request.loudness, ceiling_dbtp=self._ceiling, settle_s=np.inf)
+        self._master = master
+        parts = list(self._through(master, speak(self.plan, self._job)))
+        return Waveform(np.concatenate(parts) if parts else np.zeros(0, np.float32), self.sample_rate)
+
+    def write(self, open_sink: Callable[[], Sink], spool: Spool) -> None:
+        """Into a sink, encoded beside the synthesis.
+
+        Where the result misses its loudness, the track is mastered again from the spooled pieces, into a new sink.
+        """
+        pieces: Iterable[Piece] | None = None
+        gain: float | None = None
+        for _ in range(MASTERINGS):
+            master = FileMaster(self.sample_rate, self.plan.request.loudness, ceiling_dbtp=self._ceiling, gain_db=gain)
+            self._master = master
+            sink = open_sink()
+            try:
+                with _Beside(sink) as beside:
+                    for samples in self._through(master, speak(self.plan, self._job, spool=spool, pieces=pieces)):
+                        beside.push(samples)
+                sink.finish()
+            finally:
+                sink.close()
+            missed = master.missed_by()
+            if not missed or master.gain_db is None:
+                return
+            gain = master.gain_db + missed
+            pieces = list(self._spoken.values())
+
+    def report(self) -> Report:
+        """Facts about the finished track."""
+        assert self._master is not None, "nothing was made yet"
+        level = self._master.level()
+        if level.loudness_lufs is None and self.plan.request.loudness is not None and self._count:
+            self.plan.warn(
+                "The speech is too short or too quiet to measure its loudness, so its level was left as it is."
+            )
+        return Report(
+            duration=self._count / self.sample_rate,
+            sample_rate=self.sample_rate,
+            engine=self.plan.info.name,
+            voices=tuple(prompt.name for prompt in self.plan.cast.prompts),
+            seed=self.plan.seed,
+            pieces=len(self._spoken),
+            pieces_reused=self._reused,
+            characters=self._characters,
+            loudness_lufs=level.loudness_lufs,
+            true_peak_dbtp=level.true_peak_dbtp,
+            synthesis_seconds=self._took,
+            segments=tuple(self._assembler.segments),
+            warnings=tuple(self.plan.warnings),
+            first_audio_seconds=self._first,
+        )
+
+    @property
+    def seams(self) -> list[tuple[float, float]]:
+        """Where pieces meet: from the end of one's speech to the start of the next one's, in seconds."""
+        rate = self.plan.info.sample_rate
+        return [(start / rate, end / rate) for start, end in self._assembler.seams]
+
+    def _through(self, master: FileMaster | StreamMaster, spoken: Iterator[Spoken]) -> Iterator[Samples]:
+        self._assembler = assembler = self._new_assembler()
+        resampler = None
+        if self.sample_rate != self.plan.info.sample_rate:
+            resampler = Resampler(self.plan.info.sample_rate, self.sample_rate)
+        again = bool(self._spoken)
+        self._count = 0
+        for part in spoken:
+            samples = assembler.push(part)
+            yield from self._out(master.push(resampler.push(samples) if resampler else samples))
+            if part.last and not again:
+                self._note(part)
+        samples = assembler.finish(self._tail_ms())
+        if resampler:
+            samples = np.concatenate([resampler.push(samples), resampler.finish()])
+        yield from self._out(master.push(samples))
+        yield from self._out(master.finish())
+        self._took = time.monotonic() - self._started
+
+    def _out(self, samples: Samples) -> Iterator[Samples]:
+        if len(samples):
+            if self._first is None:
+                self._first = time.monotonic() - self._started
+            self._count += len(samples)
+            yield samples
+
+    def _note(self, part: Spoken) -> None:
+        self._spoken[part.piece.index] = part.piece
+        self._reused += part.reused
+        self._characters += len(part.piece.utterance.text)
+        elapsed = time.monotonic() - self._started
+        self._on_progress(Progress(self._characters, self._assembler.duration, elapsed))
+
+    def _tail_ms(self) -> int:
+        request = self.plan.request
+        return max(self.plan.tail_ms, request.stream_tail_ms or 0) if request.stream else self.plan.tail_ms
+
+    def _new_assembler(self) -> Assembler:
+        request = self.plan.request
+        margin = request.stream_crossfade_ms if request.stream else None
+        return Assembler(
+            self.plan.info.sample_rate,
+            margin_ms=request.crossfade_ms if margin is None else margin,
+            crossfade=request.enable_crossfade,
+        )
+
+
+class _Beside:
+    """Feeds a sink in a thread of its own, so that encoding and synthesis share the cores."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._blocks: queue.Queue[Samples | None] = queue.Queue(_BACKLOG)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="oscine-encode", daemon=True)
+
+    def push(self, samples: Samples) -> None:
+        if self._error is not None:
+            raise self._error
+        self._blocks.put(samples)
+
+    def __enter__(self) -> _Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._error = self._error or RuntimeError("abandoned")
+        self._blocks.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (samples := self._blocks.get()) is not None:
+            if self._error is None:
+                try:
+                    self._sink.push(samples)
+                except BaseException as error:  # raised again where the samples come from
+                    self._error = error
