@@ -57,7 +57,7 @@ def describe(data: bytes) -> Sound:
     try:
         with av.open(io.BytesIO(data), format=_DEMUXERS[extension]) as container:
             codec = container.streams.audio[0].codec_context
-            return Sound(extension, codec.name, codec.sample_rate, codec.layout.nb_channels)
+            return Sound(extension, codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
     except (av.FFmpegError, IndexError) as error:
         raise ValueError("no sound in it") from error
 

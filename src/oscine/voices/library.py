@@ -6,6 +6,7 @@ takes none that `clean_name` refuses.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -19,9 +20,11 @@ from oscine.voices.container import describe, extension_of
 from oscine.voices.folder import inside, only_writer, open_regular, publish, real
 from oscine.voices.names import EXTENSIONS, clean_name, exact, fold, match, unknown
 
-UPLOAD: Final = Limits(max_bytes=7 * 1024 * 1024, min_seconds=3.0, max_seconds=120.0)
+UPLOAD: Final = Limits(
+    max_bytes=7 * 1024 * 1024, min_seconds=3.0, max_seconds=120.0, max_channels=2, max_sample_rate=96_000
+)
 """What a recording from outside may be."""
-RECORDING: Final = Limits(max_bytes=64 * 1024 * 1024, min_seconds=3.0, max_seconds=120.0)
+RECORDING: Final = dataclasses.replace(UPLOAD, max_bytes=64 * 1024 * 1024)
 """What a recording in the library may be: room for 120 s of uncompressed studio sound."""
 
 

@@ -69,7 +69,7 @@ class PromptStore:
         return self._decoded.get(key)
 
     def _remember(self, key: str, decoded: Waveform) -> Waveform:
-        """Keep a recording, or the equal one that another thread brought meanwhile; nobody may write to what is shared."""
+        """Keep a recording, or find the equal one that another thread brought; it is shared, so it is read-only."""
         with self._lock:
             if (held := self._recall(key)) is not None:
                 return held
