@@ -124,7 +124,6 @@ class StreamMaster:
     def __init__(self, sample_rate: int, target_lufs: float | None, *, ceiling_dbtp: float) -> None:
         self._rate = sample_rate
         self._target = target_lufs
-        self._ceiling = ceiling_dbtp
         self._heard = LoudnessMeter(sample_rate)
         self._limiter = TruePeakLimiter(sample_rate, ceiling_dbtp)
         self._gauge = _Gauge(sample_rate)
@@ -138,9 +137,9 @@ class StreamMaster:
             return self._gauge.push(self._limiter.push(samples))
         self._heard.push(samples)
         loudness = self._heard.integrated()
+        wanted = 0.0 if loudness is None else _bounded(self._target - loudness)
         if self._gain_db is None:
-            self._gain_db = settled_gain(samples, self._rate, self._target, self._ceiling, loudness=loudness)
-        wanted = self._gain_db if loudness is None else _bounded(self._target - loudness)
+            self._gain_db = wanted
         reach = SLEW_DB_PER_S * len(samples) / self._rate
         end_db = self._gain_db + min(max(wanted - self._gain_db, -reach), reach)
         gain = np.float32(10) ** (np.linspace(self._gain_db, end_db, len(samples), dtype=np.float32) / np.float32(20))
@@ -156,16 +155,13 @@ class StreamMaster:
         return self._gauge.level()
 
 
-def settled_gain(
-    samples: Samples, sample_rate: int, target: float, ceiling: float, *, loudness: float | None = None
-) -> float:
+def settled_gain(samples: Samples, sample_rate: int, target: float, ceiling: float) -> float:
     """The gain in dB that brings `samples` to `target` LUFS when a limiter keeps them below `ceiling` dBTP.
 
     The limiter takes loudness away where it works, so its effect is measured and made up for. 0 for what cannot be
     measured.
     """
-    if loudness is None:
-        loudness = integrated_loudness(samples, sample_rate)
+    loudness = integrated_loudness(samples, sample_rate)
     if loudness is None:
         return 0.0
     gain = _bounded(target - loudness)

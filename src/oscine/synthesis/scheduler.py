@@ -123,6 +123,12 @@ class Job:
         self._playing_since: float | None = None
         self._read_samples = 0
 
+    @property
+    def ready_since(self) -> float | None:
+        """When the engine was ready for this job, on the monotonic clock; None: it is still being loaded."""
+        loaded = self._scheduler.loaded_at
+        return None if loaded is None else max(loaded, self._arrived)
+
     def submit(self, utterance: Utterance) -> Take:
         """Queue an utterance; its audio comes in the order of submission. Raises what made the engine unusable."""
         return self._scheduler._submit(self, utterance)
@@ -186,6 +192,8 @@ class Scheduler:
         self._open: dict[Lane, Take] = {}
         self._closing = False
         self._loaded = False
+        self.loaded_at: float | None = None
+        """When the engine was first ready, on the monotonic clock."""
         self._failure: OscineError | None = None
         self._reloads = 0
         self._thread = threading.Thread(target=self._run, name=f"oscine-{engine.info.name}", daemon=True)
@@ -261,6 +269,7 @@ class Scheduler:
         try:
             self.engine.load(self._progress)
             self._loaded = True
+            self.loaded_at = time.monotonic()
             while self._turn():
                 pass
         except OscineError as error:

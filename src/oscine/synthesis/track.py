@@ -69,7 +69,6 @@ class Track:
         self._on_progress = on_progress or (lambda _progress: None)
         self._assembler = self._new_assembler()
         self._master: FileMaster | StreamMaster | None = None
-        self._started = time.monotonic()
         self._first: float | None = None
         self._took = 0.0
         self._count = 0
@@ -163,12 +162,12 @@ class Track:
             samples = np.concatenate([resampler.push(samples), resampler.finish()])
         yield from self._out(master.push(samples))
         yield from self._out(master.finish())
-        self._took = time.monotonic() - self._started
+        self._took = self._elapsed()
 
     def _out(self, samples: Samples) -> Iterator[Samples]:
         if len(samples):
             if self._first is None:
-                self._first = time.monotonic() - self._started
+                self._first = self._elapsed()
             self._count += len(samples)
             yield samples
 
@@ -176,8 +175,12 @@ class Track:
         self._spoken[part.piece.index] = part.piece
         self._reused += part.reused
         self._characters += len(part.piece.utterance.text)
-        elapsed = time.monotonic() - self._started
-        self._on_progress(Progress(self._characters, self._assembler.duration, elapsed))
+        self._on_progress(Progress(self._characters, self._assembler.duration, self._elapsed()))
+
+    def _elapsed(self) -> float:
+        """Seconds since the engine was ready for this job; loading it is not counted."""
+        ready = self._job.ready_since
+        return 0.0 if ready is None else time.monotonic() - ready
 
     def _tail_ms(self) -> int:
         request = self.plan.request

@@ -1,0 +1,228 @@
+"""Text in pieces that an engine speaks well: by sentence, then clause, then word; nothing is lost, doubled or moved."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from oscine.errors import InvalidRequest
+from oscine.text.characters import SPACELESS, speakable
+from oscine.text.sentences import inner_ends, sentence_ends
+
+Ending = Literal["clause", "sentence", "word"]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What an engine speaks in one go."""
+
+    text: str
+    sentences: tuple[str, ...]
+    """The text's sentences, or parts of one where it was too long."""
+    ending: Ending
+    """Where the chunk ends."""
+
+
+def split(
+    text: str, *, limit: int, pack: int = 0, shortest: int = 0, first: int | None = None, language: str = "en"
+) -> Iterator[Chunk]:
+    """Chunks of `text`, all lengths in characters.
+
+    A sentence longer than `limit` is cut at clauses, then between words, in parts of like length; only a single word
+    may be longer. Sentences are joined up to `pack` (0: each alone). A last chunk shorter than `shortest` joins the one
+    before where `limit` allows. The first chunk is at most about `first`, if there is a clause to cut at.
+    """
+    limit = max(1, limit)
+    pack = min(pack, limit)
+    held: list[_Span] = []
+    current: list[_Span] = []
+    room = pack if first is None else min(first, pack)
+    for span in _spans(text, limit, first, language):
+        mute = not speakable(text[span.start : span.end])
+        if current and not mute and _length(text, current[0].start, span.end) > room and not _is_mute(text, current):
+            if held:
+                yield _chunk(text, held)
+            held, current, room = current, [], pack
+        current.append(span)
+    if held and current:
+        tiny = _length(text, current[0].start, current[-1].end) < shortest
+        if _is_mute(text, current) or (tiny and _length(text, held[0].start, current[-1].end) <= limit):
+            held, current = held + current, []
+    for spans in (held, current):
+        if spans:
+            yield _chunk(text, spans)
+
+
+def check_words(text: str, longest: int = 1000) -> None:
+    """Refuse a word that no engine can speak and nothing can cut. Raises InvalidRequest with `param="text"`.
+
+    Scripts without spaces are cut between characters, and repeated symbols count once.
+    """
+    for run in re.finditer(rf"[^\s{SPACELESS}]{{{longest + 1},}}+", text):
+        length = len(_REPEATED.sub(r"\1", run[0]))
+        if length > longest and speakable(run[0]):
+            raise InvalidRequest(
+                f"text has a word of {length:,} characters at character {run.start() + 1:,}; a word takes at most "
+                f"{longest:,}, so put spaces in it or leave it out.",
+                param="text",
+            )
+
+
+class _Span(NamedTuple):
+    start: int
+    end: int
+    ending: Ending
+
+
+_REPEATED: Final = re.compile(r"([^\w\s])\1++")
+_CLOSE: Final = r"[\"'”’»)\]）」』】》]{0,4}+"
+_BREAKS: Final = re.compile(
+    rf"(?P<strong>[;:]{_CLOSE}(?=\s)|[；：]{_CLOSE}|\s[–—-](?=\s)|—|(?<=\S)\s(?=[(\[“«]))|(?P<weak>,{_CLOSE}(?=\s)|[，、,]{_CLOSE}(?=[{SPACELESS}\s]))"
+    rf"|(?P<blank>\s)|(?P<letter>[{SPACELESS}]|.(?=[{SPACELESS}]))",
+    re.DOTALL,
+)
+_WEIGHT: Final = {"sentence": 1.5, "strong": 1.0, "weak": 0.8, "blank": 0.0, "letter": -0.2}
+_NO_START: Final = frozenset(
+    "、。，．・：；？！゛゜ヽヾゝゞ々ー）］｝〉》」』】ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ”’…‥.,;:!?)]}%๎ะาำๅๆฯ\u200c\u200d\ufe0e\ufe0f"
+)
+_NO_END: Final = frozenset("（［｛〈《「『【“‘([{เแโใไ\u200d$£€¥#")
+
+
+def _spans(text: str, limit: int, first: int | None, language: str) -> Iterator[_Span]:
+    start = 0
+    fresh = first is not None
+    for end in sentence_ends(text, language):
+        if fresh and first is not None and speakable(text[start:end]):
+            fresh = False
+            if _length(text, start, end) > first and (cut := _first_clause(text, start, end, first)):
+                yield _Span(start, cut, "clause")
+                start = cut
+        if _length(text, start, end) <= limit:
+            yield _Span(start, end, "sentence")
+        else:
+            yield from _cut(text, start, end, limit, language)
+        start = end
+
+
+def _first_clause(text: str, start: int, end: int, first: int) -> int | None:
+    """The last clause that ends within `first` characters, else the next; with enough to speak on both sides of it."""
+    best = None
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    for found in _BREAKS.finditer(text, start, min(end, start + 2 * first)):
+        if found.lastgroup not in ("strong", "weak"):
+            continue
+        said, rest = text[start : found.end()], text[found.end() : end].strip()
+        if len(said.split()) + len(said) / 12 < 3 or len(rest) < 10:
+            continue
+        if best is None or len(said) <= first:
+            best = found.end()
+        if len(said) >= first:
+            break
+    return best
+
+
+def _cut(text: str, start: int, end: int, limit: int, language: str) -> Iterator[_Span]:
+    """Parts of one long sentence, none longer than `limit` unless it is one word."""
+    inner = [start + at for at in inner_ends(text[start:end], language)[:-1]]
+    following = 0
+    while True:
+        start = _after_blanks(text, start, end)
+        rest = _length(text, start, end)
+        if rest <= limit:
+            yield _Span(start, end, "sentence")
+            return
+        target = rest / math.ceil(rest / limit)
+        while following < len(inner) and inner[following] <= start:
+            following += 1
+        best, ending = _best_break(text, start, end, limit, target, inner[following : following + limit])
+        yield _Span(start, best, ending)
+        if best >= end:
+            return
+        start = best
+
+
+def _best_break(text: str, start: int, end: int, limit: int, target: float, inner: list[int]) -> tuple[int, Ending]:
+    best, best_score, best_kind = 0, -math.inf, "blank"
+    for at in inner:
+        if _length(text, start, at) > limit:
+            break
+        score = _score("sentence", at - start, target)
+        if score > best_score:
+            best, best_score, best_kind = at, score, "sentence"
+    for found in _BREAKS.finditer(text, start, min(end, start + limit + 1)):
+        kind, at = found.lastgroup or "blank", found.end()
+        if _length(text, start, at) > limit or at >= end or at == start:
+            continue
+        if kind == "letter" and not _may_part(text, at):
+            continue
+        score = _score(kind, at - start, target)
+        if score > best_score:
+            best, best_score, best_kind = at, score, kind
+    if not best:
+        best, best_kind = _next_break(text, start + 1, end), "blank"
+    return best, "sentence" if best_kind == "sentence" or best >= end else "clause" if best_kind in (
+        "strong",
+        "weak",
+    ) else "word"
+
+
+def _score(kind: str, length: int, target: float) -> float:
+    away = abs(length - target) / target
+    return _WEIGHT[kind] * (1 if length / target > 0.45 else 0.1) - away
+
+
+def _next_break(text: str, start: int, end: int) -> int:
+    """The end of the word that `start` stands in."""
+    for found in _LATER.finditer(text, start, end):
+        if text[found.start()].isspace() or _may_part(text, found.end()):
+            return found.end()
+    return end
+
+
+_LATER: Final = re.compile(rf"\s|[{SPACELESS}]|.(?=[{SPACELESS}])", re.DOTALL)
+
+
+def _may_part(text: str, at: int) -> bool:
+    """Whether text without spaces may be broken before `text[at]`: in no grapheme cluster, before no closing mark."""
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    return (
+        after not in _NO_START
+        and before not in _NO_END
+        and unicodedata.category(after)[0] != "M"
+        and not unicodedata.combining(after)
+    )
+
+
+def _after_blanks(text: str, start: int, end: int) -> int:
+    while start < end and text[start].isspace():
+        start += 1
+    return start
+
+
+def _length(text: str, start: int, end: int) -> int:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return end - start
+
+
+def _is_mute(text: str, spans: list[_Span]) -> bool:
+    return not speakable(text[spans[0].start : spans[-1].end])
+
+
+def _chunk(text: str, spans: list[_Span]) -> Chunk:
+    sentences: list[str] = []
+    start = spans[0].start
+    for span, after in zip(spans, [*spans[1:], None], strict=True):
+        if span.ending == "sentence" or after is None:
+            if sentence := text[start : span.end].strip():
+                sentences.append(sentence)
+            start = span.end
+    return Chunk(text[spans[0].start : spans[-1].end].strip(), tuple(sentences), spans[-1].ending)
