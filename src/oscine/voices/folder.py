@@ -8,6 +8,7 @@ import secrets
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,6 +18,7 @@ if sys.platform != "win32":
 
 _LOCK_FILE: Final = ".oscine-lock"
 _UNFINISHED: Final = ".oscine-part"
+_ABANDONED_S: Final = 600
 _NOT_THROUGH_A_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _PLAIN: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _one_writer = threading.Lock()
@@ -26,9 +28,9 @@ def real(folder: Path) -> Path | None:
     """The folder's real path; None where there is no such folder."""
     try:
         found = folder.resolve(strict=True)
+        return found if found.is_dir() else None
     except (OSError, RuntimeError, ValueError):
         return None
-    return found if found.is_dir() else None
 
 
 def inside(folder: Path, filename: str) -> Path | None:
@@ -70,7 +72,7 @@ def publish(folder: Path, filename: str, data: bytes) -> Path:
 
 @contextlib.contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Keep other threads and processes from writing to `folder`, and clear away what a killed one left half-written.
+    """Keep other threads and processes from writing to `folder`, and clear away what one that was killed left behind.
 
     A killed process lets go at once. Where the file system has no locks, processes are not kept apart: files are still
     whole, and the last one wins.
@@ -78,22 +80,25 @@ def only_writer(folder: Path) -> Iterator[None]:
     with _one_writer:
         descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | _NOT_THROUGH_A_LINK, 0o666)
         try:
-            if _locked(descriptor):
-                for unfinished in folder.glob(f".*{_UNFINISHED}"):
-                    unfinished.unlink(missing_ok=True)
+            _lock(descriptor)
+            _clear(folder)
             yield
         finally:
             os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
+def _lock(descriptor: int) -> None:
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what is too old to be in the making, here or on another machine that shares the folder."""
+    for unfinished in folder.glob(f".*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            if unfinished.stat().st_mtime < time.time() - _ABANDONED_S:
+                unfinished.unlink()
 
 
 def _sync(folder: Path) -> None:

@@ -6,8 +6,10 @@ takes none that `clean_name` refuses.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import stat
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -181,7 +183,7 @@ class VoiceLibrary:
         former = [found for other, found in self._scan().found.items() if fold(other) == fold(name)]
         if not replace and (former or os.path.lexists(home / filename)):
             raise InvalidRequest(
-                "voice is the name of a voice that exists; choose another name, or replace it on purpose.",
+                "voice is the name of a voice that exists; choose another name, or ask to replace it.",
                 param="voice",
                 code="voice_exists",
             )
@@ -255,11 +257,12 @@ def _voice_file(name: str, found: _Found) -> VoiceFile | None:
     """The newest of the files; None if they have gone meanwhile."""
     voices = []
     for filename in sorted(found.filenames):
-        path = inside(found.folder, filename)
-        try:
-            status = path.stat() if path else None
-        except OSError:
-            continue
-        if path and status:
-            voices.append(VoiceFile(name, path, status.st_size, status.st_mtime))
+        with contextlib.suppress(OSError):
+            path: Path | None = found.folder / filename
+            status = os.lstat(found.folder / filename)
+            if stat.S_ISLNK(status.st_mode):
+                path = inside(found.folder, filename)
+                status = path.stat() if path else status
+            if path and stat.S_ISREG(status.st_mode):
+                voices.append(VoiceFile(name, path, status.st_size, status.st_mtime))
     return max(voices, key=lambda voice: voice.modified, default=None)

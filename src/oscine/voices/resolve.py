@@ -45,11 +45,12 @@ def resolve_voice(
     """The prompt for the voice that `wanted` means to this engine, and warnings.
 
     In this order: a preset of that name, a voice of the library of that name, an alias, the only partial match over
-    both; `loose` is the rule of `names.match`. None is `default_speaker`, else the default preset, else the first voice.
+    both; `loose` is the rule of `names.match`. None is `default_speaker`, else the default preset, else the library's
+    first voice.
 
     Raises InvalidRequest for a name that means nothing here, for a recording that cannot be used and for one that the
-    engine cannot clone; NotAvailable for a preset that is not downloaded, a broken `voices.json`, and where there is no
-    voice at all.
+    engine cannot clone; NotAvailable for a preset that is not downloaded, a broken `voices.json`, and where there is
+    no voice at all.
     """
     here = _Here(tuple(presets), default_preset, default_speaker, cloning, library, aliases, engine)
     try:
@@ -165,7 +166,7 @@ def _default(here: _Here) -> tuple[_Voice, list[str]]:
         )
     if warnings:
         return here.usable(chosen, "voice"), [f"{warnings[0]}; {chosen.name} was taken instead."]
-    said = f"No voice was asked for and {here.engine} has none of its own; {chosen.name} was taken."
+    said = f"{here.engine} has no default voice; {chosen.name} was taken."
     return here.usable(chosen, "voice"), [said] if isinstance(chosen, VoiceFile) else []
 
 
