@@ -17,7 +17,6 @@ from oscine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     import av
-    import av.container
 
 
 class Encoder:
@@ -65,8 +64,10 @@ class Encoder:
         self._held: list[Samples] = [np.zeros(lead, np.float32)]
         self._held_count = lead
         self._pushed = self._sent = self._packets = 0
+        self._container: Any = None
+        self._stream: Any = None
         try:
-            self._container, self._stream = self._open(tags or {})
+            self._open(tags or {})
         except BaseException:
             self._out.abandon()
             raise
@@ -103,25 +104,25 @@ class Encoder:
 
     def close(self) -> None:
         """Free the codec and the file; what was not finished stays unfinished. May be called again."""
-        if self._out.closed and not hasattr(self, "_container"):
-            return
         self._out.abandon()
-        with contextlib.suppress(AttributeError):
-            self._container.close()
-            del self._stream, self._container
         self._held.clear()
+        if self._container is not None:
+            self._container.close()
+            self._container = self._stream = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _check_open(self) -> None:
         if self._out.closed:
             raise ValueError("The encoder is closed.")
 
-    def _open(self, tags: Mapping[str, str]) -> tuple[av.container.OutputContainer, Any]:
+    def _open(self, tags: Mapping[str, str]) -> None:
         import av
         from av.codec.context import Flags
 
@@ -139,7 +140,7 @@ class Encoder:
         stream.codec_context.flags |= Flags.bitexact.value
         if self.bitrate is not None:
             stream.codec_context.bit_rate = self.bitrate
-        return container, stream
+        self._container, self._stream = container, stream
 
     def _shortest(self) -> int:
         """Samples that a file must hold for players to open it: a packet of any lossy codec, two of an MP3 without a header."""

@@ -36,7 +36,9 @@ def peaks(padded: Samples, threshold: float) -> NDArray[np.float32]:
     around = np.concatenate([[edges], loudest, [edges]])
     active = np.flatnonzero(np.maximum(np.maximum(around[:-2], around[2:]), loudest) * norm > threshold)
     if len(active):
-        windows = sliding_window_view(padded, _ROW + BEFORE + AFTER)[::_ROW].reshape(-1, BLOCK // _ROW, _ROW + BEFORE + AFTER)
+        windows = sliding_window_view(padded, _ROW + BEFORE + AFTER)[::_ROW].reshape(
+            -1, BLOCK // _ROW, _ROW + BEFORE + AFTER
+        )
         between = np.abs(windows[active] @ taps).reshape(len(active), BLOCK, OVERSAMPLING - 1).max(axis=2)
         found[active] = np.maximum(found[active], between)
     return found.reshape(-1)

@@ -1,0 +1,112 @@
+"""Where there is speech and where there is a pause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oscine.audio.waveform import Samples
+
+
+def speech_bounds(
+    samples: Samples, sample_rate: int, *, floor_dbfs: float = -50.0, depth_db: float = 50.0
+) -> tuple[int, int] | None:
+    """The first sample of speech and the one past its last; None if nothing is louder than `floor_dbfs`.
+
+    Speech is what rises above `floor_dbfs` and clear of the room's noise, with all that leads up to it and dies away after it:
+    soft consonants and breath down to `depth_db` below the loud parts, or down to the noise. Levels are RMS over 5 ms in dBFS
+    (a square wave at full scale is 0).
+    """
+    heard = _listen(samples, sample_rate, floor_dbfs)
+    core = np.flatnonzero(heard.level > max(floor_dbfs, heard.room + _CORE_DB))
+    if len(core) == 0:
+        return None
+    least = max(heard.loud - depth_db, floor_dbfs - _BELOW_FLOOR_DB)
+    soft = (heard.level > max(least, heard.room + _SOFT_DB)) | (heard.smooth > max(least, heard.room + _SMOOTH_SOFT_DB))
+    first = int(core[0]) - _reach(soft[: core[0]][::-1])
+    end = int(core[-1]) + 1 + _reach(soft[core[-1] + 1 :])
+    return first * heard.frame, min(len(samples), end * heard.frame)
+
+
+def quiet_runs(samples: Samples, sample_rate: int, min_ms: float, *, floor_dbfs: float = -50.0) -> list[tuple[int, int]]:
+    """Pauses of at least `min_ms` between sounds of speech: the first sample of each and the one past its last, in order."""
+    bounds = speech_bounds(samples, sample_rate, floor_dbfs=floor_dbfs)
+    if bounds is None:
+        return []
+    heard = _listen(samples, sample_rate, floor_dbfs)
+    quiet = heard.level <= max(heard.loud - _PAUSE_DB, floor_dbfs - _BELOW_FLOOR_DB, heard.room + _SOFT_DB)
+    quiet[: bounds[0] // heard.frame] = False
+    quiet[bounds[1] // heard.frame :] = False
+    runs = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]))).reshape(-1, 2) * heard.frame
+    return [(int(start), int(end)) for start, end in runs if end - start >= min_ms / 1000 * sample_rate]
+
+
+@dataclass(frozen=True)
+class _Heard:
+    frame: int
+    """Samples in a frame."""
+    level: NDArray[np.float64]
+    """dBFS of each frame, the last one filled up with silence; float64 `[frames]`."""
+    smooth: NDArray[np.float64]
+    """The same, averaged over `_SMOOTH` frames around each."""
+    loud: float
+    """dBFS of the loud parts."""
+    room: float
+    """dBFS of the steady noise behind the speech; minus infinity if none can be told from the speech."""
+
+
+def _listen(samples: Samples, sample_rate: int, floor_dbfs: float) -> _Heard:
+    frame = max(1, round(sample_rate * _FRAME_SECONDS))
+    whole = len(samples) // frame * frame
+    power = np.square(samples[:whole].reshape(-1, frame)).mean(axis=1, dtype=np.float64)
+    if whole < len(samples):
+        power = np.append(power, np.square(samples[whole:], dtype=np.float64).sum() / frame)
+    level = _db(power)
+    above = level[level > floor_dbfs]
+    loud = float(np.percentile(above, 90)) if len(above) else floor_dbfs
+    smooth = _db(np.convolve(power, np.full(_SMOOTH, 1 / _SMOOTH))[_SMOOTH // 2 : _SMOOTH // 2 + len(power)]) if whole else level
+    return _Heard(frame, level, smooth, loud, min(_room(smooth), loud - _LEAST_SNR_DB))
+
+
+def _room(smooth: NDArray[np.float64]) -> float:
+    """Nothing is quieter than the room, and its noise is steady: the lowest levels, if many frames share them."""
+    inner = smooth[_SMOOTH // 2 : len(smooth) - _SMOOTH // 2]
+    if len(inner) == 0:
+        return -np.inf
+    lowest, low = np.percentile(inner, [2, 5])
+    return float(low) if low - lowest < _STEADY_DB else -np.inf
+
+
+def _reach(soft: NDArray[np.bool_]) -> int:
+    """How many frames a sound goes on: up to the last soft one before the first gap that is too long to be part of it."""
+    at = np.flatnonzero(soft)
+    steps = np.diff(at, prepend=-1)
+    breaks = np.flatnonzero(steps > _GAP + 1)
+    kept = at[: breaks[0]] if len(breaks) else at
+    return int(kept[-1]) + 1 if len(kept) else 0
+
+
+def _db(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    decibels: NDArray[np.float64] = 10 * np.log10(np.maximum(power, 1e-20))
+    return decibels
+
+
+_FRAME_SECONDS: Final = 0.005
+_SMOOTH: Final = 5
+"""Frames; odd."""
+_GAP: Final = 10
+"""Frames of quiet that may lie within a sound, such as the closure before a final stop."""
+_CORE_DB: Final = 10.0
+"""Above the room: surely no noise. The loudest of many 5 ms frames of noise is about 5 dB above its mean."""
+_SOFT_DB: Final = 6.0
+_SMOOTH_SOFT_DB: Final = 3.0
+"""The same for the average of `_SMOOTH` frames, which varies less: a long soft "th" stands out from noise that is as loud."""
+_BELOW_FLOOR_DB: Final = 20.0
+_PAUSE_DB: Final = 35.0
+"""Below the loud parts: a pause."""
+_LEAST_SNR_DB: Final = 25.0
+"""What is taken for the room lies at least so far below the loud parts."""
+_STEADY_DB: Final = 1.5
