@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from oscine.__about__ import __version__
 
 if TYPE_CHECKING:
-    from oscine.api import AsyncOscine, Oscine, Speech
+    from oscine.aio import AsyncOscine
+    from oscine.api import Oscine, Speech
     from oscine.audio.waveform import Waveform
     from oscine.errors import OscineError
     from oscine.synthesis.result import Report
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncOscine", "Oscine", "OscineError", "Report", "Speech", "Waveform", "__version__"]
 
 _HOMES = {
-    "AsyncOscine": "oscine.api",
+    "AsyncOscine": "oscine.aio",
     "Oscine": "oscine.api",
     "OscineError": "oscine.errors",
     "Report": "oscine.synthesis.result",

@@ -66,15 +66,20 @@ def say(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Speak TEXT, a file or standard input."""
-    from oscine.api import Oscine
-    from oscine.cli.options import loudness_of, request_fields, rules_without, speakers
     from oscine.config import Settings
+    from oscine.synthesis.studio import Studio
 
     settings = Settings.from_env()
     if max_text is not None:
         if max_text < 0:
             raise InvalidRequest("--max-text must be a number of characters, 0 for no limit.", param="max_text")
         settings = settings.model_copy(update={"max_text_length": max_text})
+    studio = Studio(settings)
+    studio.preload(engine)  # in its own thread, while the rest is imported
+
+    from oscine.api import Oscine
+    from oscine.cli.options import loudness_of, request_fields, rules_without, speakers
+
     fields: dict[str, Any] = {
         "engine": engine,
         "voice": voice,
@@ -99,7 +104,7 @@ def say(
     source = _source(text, file, settings.max_text_length, live=live)
     if live and captions is not None:
         raise InvalidRequest("captions need a file: give -o a file name.", param="captions")
-    with Oscine(settings=settings) as oscine:
+    with Oscine(studio=studio) as oscine:
         if play and output is None:
             _play(oscine, source, common, quiet)
         elif output == "-":

@@ -1,4 +1,8 @@
-"""What all requests share: the engines with their schedulers, the voices and the spool."""
+"""What all requests share: the engines with their schedulers, the voices and the spool.
+
+What is needed only for a plan is imported when the first one is made: `preload` can then start to load an engine in a
+thread of its own while the rest of the program is still being imported.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +10,28 @@ import base64
 import binascii
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from oscine.config import Settings
 from oscine.engines.protocol import EngineInfo, Progress
 from oscine.engines.registry import Factory, Registry
-from oscine.errors import InvalidRequest, NotAvailable
+from oscine.errors import InvalidRequest, NotAvailable, OscineError
 from oscine.request import SpeechRequest
-from oscine.synthesis.cast import Cast
-from oscine.synthesis.plan import Plan, make_plan
 from oscine.synthesis.scheduler import Scheduler
-from oscine.synthesis.spool import Spool
-from oscine.text.normalise import Rules
-from oscine.text.pronounce import Lexicon
-from oscine.voices.aliases import Aliases, load_aliases
-from oscine.voices.library import VoiceLibrary
-from oscine.voices.prompt import Prompt, preset_prompt
-from oscine.voices.resolve import resolve_voice
-from oscine.voices.store import PromptStore
 
-MAX_UPLOAD: int = 7_000_000
+if TYPE_CHECKING:
+    from oscine.synthesis.cast import Cast
+    from oscine.synthesis.plan import Plan
+    from oscine.synthesis.spool import Spool
+    from oscine.text.normalise import Rules
+    from oscine.text.pronounce import Lexicon
+    from oscine.voices.aliases import Aliases
+    from oscine.voices.library import VoiceLibrary
+    from oscine.voices.prompt import Prompt
+    from oscine.voices.store import PromptStore
+
+MAX_UPLOAD: Final = 7_000_000
 """Bytes of a reference recording that comes with a request."""
 
 
@@ -40,14 +47,6 @@ class Studio:
     ) -> None:
         self.settings = settings or Settings.from_env()
         self.registry = Registry(self.settings, factories)
-        self.library = VoiceLibrary(self.settings.voice_folders, self.settings.voice_home)
-        self.aliases: Aliases = load_aliases(self.settings.voice_home)
-        self.prompts = PromptStore(self.library)
-        self.spool = Spool(
-            self.settings.spool,
-            max_age_s=self.settings.cleanup_days * 86_400,
-            max_bytes=self.settings.spool_max_gb * 1e9,
-        )
         self._on_progress = on_progress
         self._schedulers: dict[str, Scheduler] = {}
         self._lock = threading.Lock()
@@ -64,6 +63,42 @@ class Studio:
             schedulers, self._schedulers = list(self._schedulers.values()), {}
         for scheduler in schedulers:
             scheduler.close()
+
+    @cached_property
+    def library(self) -> VoiceLibrary:
+        """The reference recordings."""
+        from oscine.voices.library import VoiceLibrary
+
+        return VoiceLibrary(self.settings.voice_folders, self.settings.voice_home)
+
+    @cached_property
+    def aliases(self) -> Aliases:
+        """Other names for voices."""
+        from oscine.voices.aliases import load_aliases
+
+        return load_aliases(self.settings.voice_home)
+
+    @cached_property
+    def prompts(self) -> PromptStore:
+        """Prepared recordings."""
+        from oscine.voices.store import PromptStore
+
+        return PromptStore(self.library)
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Finished pieces."""
+        from oscine.synthesis.spool import Spool
+
+        days, gigabytes = self.settings.cleanup_days, self.settings.spool_max_gb
+        return Spool(self.settings.spool, max_age_s=days * 86_400, max_bytes=gigabytes * 1e9)
+
+    def preload(self, engine: str | None = None, model: str | None = None) -> None:
+        """Start to load the engine that a request for `engine` and `model` will get; what fails then is told later."""
+        try:
+            self.scheduler(self.registry.select(engine, model))
+        except OscineError:
+            return
 
     def engine_of(self, request: SpeechRequest) -> EngineInfo:
         """The engine that a request asks for. Raises InvalidRequest, NotAvailable."""
@@ -93,6 +128,8 @@ class Studio:
         warnings: Iterable[str] = (),
     ) -> Plan:
         """Check a request and cast its voices; see `make_plan`. Raises InvalidRequest, NotAvailable."""
+        from oscine.synthesis.plan import make_plan
+
         info = self.engine_of(request)
         cast, cast_warnings = self._cast(request, info)
         return make_plan(
@@ -107,6 +144,8 @@ class Studio:
         )
 
     def _cast(self, request: SpeechRequest, info: EngineInfo) -> tuple[Cast, list[str]]:
+        from oscine.synthesis.cast import Cast
+
         warnings: list[str] = []
         narrator = self._narrator(request, info, warnings)
         speakers = {}
@@ -129,6 +168,8 @@ class Studio:
     def _resolve(
         self, wanted: str | None, info: EngineInfo, field: str, warnings: list[str], *, loose: bool = False
     ) -> Prompt:
+        from oscine.voices.resolve import resolve_voice
+
         prompt, notes = resolve_voice(
             wanted,
             presets=info.presets,
@@ -146,6 +187,8 @@ class Studio:
         return prompt
 
     def _understudies(self, info: EngineInfo) -> Sequence[Prompt]:
+        from oscine.voices.prompt import preset_prompt
+
         presets = [preset_prompt(info.name, preset.name) for preset in info.presets if preset.installed]
         if not info.capabilities.cloning:
             return presets
