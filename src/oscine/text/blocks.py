@@ -1,0 +1,101 @@
+"""Lines sorted by what they are: text, items, headings, rows of tables, gaps; code and comments are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from oscine.text.lines import Idle, Piece
+from oscine.text.markdown import (
+    Fence,
+    Mark,
+    before_fence,
+    classify,
+    closes_fence,
+    is_delimiter,
+    opens_fence,
+    split_tags,
+    table_row,
+)
+
+
+class Block(NamedTuple):
+    """A line, or the next part of one, without its marks."""
+
+    mark: Mark
+    text: str
+    starts: bool = True
+    ends: bool = True
+    whole: bool = True
+    fresh: bool = False
+    """Never goes on with the line before."""
+
+
+def blocks(
+    pieces: Iterable[Piece | Idle], *, markdown: bool, warn: Callable[[str], None] = lambda _: None
+) -> Iterator[Block | Idle]:
+    """Blocks of the lines; without `markdown` only text and gaps."""
+    fence: Fence | None = None
+    held: Piece | None = None
+    table = False
+    kind: Mark = "text"
+    for piece in pieces:
+        if isinstance(piece, Idle):
+            if held and not piece.inside:
+                yield _text(held)
+                held = None
+            yield piece
+            continue
+        text = piece.text
+        if not markdown:
+            yield Block(
+                "text" if text.strip() or not piece.starts else "gap", text, piece.starts, piece.ends, piece.whole
+            )
+            continue
+        if fence:
+            rest = closes_fence(fence, text)
+            if rest is None:
+                continue
+            fence = None
+            yield Block("gap", "")
+            if not rest.strip():
+                continue
+            text = rest
+            piece = Piece(text, True, piece.ends, piece.whole)
+        if fence := opens_fence(text):
+            if held:
+                yield _text(held)
+                held = None
+            if fence.length:
+                warn("Blocks of code in the text were left out.")
+            if before := before_fence(fence, text).strip():
+                yield Block("text", before, piece.starts)
+            yield Block("gap", "")
+            continue
+        if held:
+            table = is_delimiter(text)
+            yield Block("row", table_row(held.text), fresh=True) if table else _text(held)
+            held = None
+            if table:
+                continue
+        if not piece.starts:
+            yield Block(kind, text, False, piece.ends, piece.whole)
+            continue
+        if table and "|" in text and text.strip():
+            yield Block("row", table_row(text), fresh=True)
+            continue
+        table = False
+        parts = [part for part in split_tags(text) if part.strip()] or [""]
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            kind, said = classify(part)
+            if kind == "text" and " | " in said and last and piece.ends:
+                held = Piece(said, True, True)
+            elif kind != "nothing":
+                yield Block(kind, said, True, piece.ends or not last, piece.whole or not last, fresh=number > 0)
+    if held:
+        yield _text(held)
+
+
+def _text(piece: Piece) -> Block:
+    return Block("text", piece.text)

@@ -1,0 +1,120 @@
+"""Who speaks: the labels at the start of lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+
+class Label(NamedTuple):
+    """A speaker's label and what follows it on the line."""
+
+    speaker: str
+    rest: str
+    certain: bool
+    """Declared or numbered, not only plausible."""
+
+
+class Cast:
+    """The speakers that are known, and how their labels are written."""
+
+    def __init__(self, speakers: Collection[str] = ()) -> None:
+        self._declared = {_fold(name): name for name in speakers}
+
+    def find(self, line: str) -> Label | None:
+        """The label that `line` starts with: `Alice: `, `Speaker 1: `, `[1]: `, `**Alice:** `, `Alice (softly): `."""
+        at = next((i for i, character in enumerate(line[:_LONGEST]) if character in ":："), -1)
+        if at < 1:
+            return None
+        rest = line[at + 1 :]
+        written = _DIRECTION.sub("", line[:at].strip().strip("*_").strip()).strip().strip("*_").strip()
+        if not written:
+            return None
+        bold = line.lstrip()[:1] in ("*", "_")
+        bracketed = written[0] == "[" and written[-1] == "]"
+        name = " ".join(written[1:-1].split() if bracketed else written.split())
+        spaced = line[at] == "：" or not rest or rest[0].isspace() or (bold and rest[0] in "*_")
+        rest = rest.lstrip("*_").lstrip() if bold else rest.lstrip()
+        if not spaced and (rest.startswith("//") or not self._known(name, bracketed)):
+            return None
+        if known := self._known(name, bracketed):
+            return Label(known, rest, True)
+        return Label(name, rest, False) if spaced and not bracketed and _is_plausible(name) else None
+
+    def _known(self, name: str, bracketed: bool) -> str | None:
+        if declared := self._declared.get(_fold(name)):
+            return declared
+        numbered = _NUMBERED.fullmatch(name)
+        if not numbered and not (bracketed and _DIGITS.fullmatch(name)):
+            return None
+        number = str(int(numbered[1] if numbered else name))
+        return self._declared.get(number) or self._declared.get(f"speaker {number}") or number
+
+
+def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
+    """Whether a text is clearly a script, judged by its lines; the flag says that a line opens a paragraph.
+
+    At least two lines have a label, labels open most paragraphs, and they recur or what follows looks like speech: for
+    `Name: Bob` and `Age: 40` neither is so.
+    """
+    count = labelled = paragraphs = opened = spoken = 0
+    seen: dict[str, int] = {}
+    for line, opens in lines:
+        if _ASIDE.fullmatch(line.strip()):
+            continue
+        label = cast.find(line)
+        count += 1
+        paragraphs += opens
+        if label:
+            labelled += 1
+            opened += opens
+            seen[label.speaker] = seen.get(label.speaker, 0) + 1
+            spoken += not label.rest or label.rest.rstrip("\"'”’»*_) ")[-1:] in tuple(".!?…。！？—-")
+    if labelled < 2 or opened < 0.6 * paragraphs or labelled < 0.25 * count:
+        return False
+    if len(seen) < labelled:
+        return len(seen) <= max(2, 0.7 * labelled)
+    return labelled <= 4 and spoken == labelled
+
+
+_LONGEST: Final = 80
+_NUMBERED: Final = re.compile(r"speaker\s*#?\s*(\d{1,3})", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"[0-9]{1,3}")
+_DIRECTION: Final = re.compile(r"(?<=[^\s*_])[*_]{0,3}\s*[(（\[][^()（）\[\]]{1,60}[)）\]]$")
+_ASIDE: Final = re.compile(r"[*_]{0,3}[(\[（].{0,400}[)\]）][*_.]{0,3}", re.DOTALL)
+_NAME: Final = re.compile(
+    r"(?:[A-Z][\w.'’-]*|#?\d{1,3})(?: (?:[A-Z][\w.'’-]*|(?:the|of|de|la|von|van)\b|#?\d{1,3})){0,2}"
+)
+_SIGNS: Final = re.compile(r"[.,;!?]")
+_CASELESS: Final = re.compile(r"[^\W\d_\x00-\u02ff]{1,8}")
+_HEADS: Final = (
+    "note notes warning example examples chapter part section act scene tip tips hint important caution "
+    "attention summary subject from to cc bcc date re ps p.s step figure fig table source sources title "
+    "author abstract introduction conclusion reference references definition theorem proof lemma result "
+    "results method methods question answer problem solution name age address phone email tel fax website url "
+    "http https file format version status error info debug todo fixme update edit reminder remember "
+    "ingredients instructions directions serves time location place when where who what why how pros cons "
+    "advantages disadvantages total price cost background overview goal goals objective objectives key "
+    "appendix volume book page line item items day week month year option options case rule 注意 例如 提示 警告 备注 注 "
+    "例 問 答 注記 注意点 标题 作者 日期"
+)
+_NO_NAMES: Final = frozenset(_HEADS.split())
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
+def _is_plausible(name: str) -> bool:
+    if len(name) >= 40:
+        return False
+    folded = _fold(name)
+    if folded in _NO_NAMES or folded.partition(" ")[0] in _NO_NAMES or folded.rstrip("s0123456789# ") in _NO_NAMES:
+        return False
+    first = name[:1]
+    if first.isupper():
+        words = name.split()
+        capitals = len(words) <= 3 and all(word[0].isupper() for word in words) and not _SIGNS.search(name)
+        return capitals or bool(_NAME.fullmatch(name))
+    return bool(_CASELESS.fullmatch(name)) and not first.islower()

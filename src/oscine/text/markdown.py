@@ -1,0 +1,191 @@
+"""What Markdown and HTML say when they are read aloud.
+
+Rules of ours over lines: a Markdown parser wants the whole document, takes indented verse for code, and costs a short
+command more time than it has.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple
+
+Mark = Literal["text", "item", "heading", "row", "gap", "nothing"]
+
+
+class Fence(NamedTuple):
+    """An open block whose lines are left out."""
+
+    sign: str
+    length: int
+
+
+def opens_fence(line: str) -> Fence | None:
+    """The block of code, comment, script or style that `line` opens and does not close."""
+    if found := _FENCE.match(line):
+        return None if found[1][0] == "`" and "`" in found[2] else Fence(found[1][0], len(found[1]))
+    for sign, end in _HIDDEN.items():
+        if sign in line and end not in line[line.rfind(sign) :]:
+            return Fence(sign, 0)
+    return None
+
+
+def closes_fence(fence: Fence, line: str) -> str | None:
+    """What follows on `line` after the end of the block, or None where it goes on."""
+    if fence.length:
+        found = _FENCE.match(line)
+        return (
+            ""
+            if found and found[1][0] == fence.sign and len(found[1]) >= fence.length and not found[2].strip()
+            else None
+        )
+    _, end, rest = line.lower().partition(_HIDDEN[fence.sign])
+    return line[len(line) - len(rest) :] if end else None
+
+
+def before_fence(fence: Fence, line: str) -> str:
+    """What stands on the line before the block."""
+    return "" if fence.length else line[: line.lower().rfind(fence.sign)]
+
+
+def classify(line: str) -> tuple[Mark, str]:
+    """What a line is, and its text without the marks of blocks.
+
+    `gap`: a blank line, a rule or an underline; `nothing`: a line that leaves no trace, such as a link's definition.
+    """
+    bare = line.strip()
+    quoted = False
+    while bare.startswith(">") and (bare[1:2] in " >" or bare == ">") and len(line) - len(bare) < 100:
+        bare, quoted = bare[1:].lstrip(), True
+    if not bare or _RULE.fullmatch(bare):
+        return "gap", ""
+    if _DEFINITION.match(bare):
+        return "nothing", ""
+    if found := _HEADING.match(bare):
+        return "heading", bare[found.end() :].rstrip("#").rstrip() if bare.endswith("#") and " #" in bare else bare[
+            found.end() :
+        ]
+    if bare.startswith("|"):
+        return ("nothing", "") if is_delimiter(bare) else ("row", table_row(bare))
+    if found := _BULLET.match(bare):
+        return "item", bare[found.end() :]
+    if found := _NUMBERED.match(bare):
+        return "item", f"{found[1]}. {bare[found.end() :]}"
+    return "text", bare if quoted else line.rstrip()
+
+
+def is_delimiter(line: str) -> bool:
+    """Whether `line` is the row of dashes under the head of a table."""
+    return "|" in line and "-" in line and not line.strip("|-: \t")
+
+
+def table_row(line: str) -> str:
+    """The cells of a row as a sentence."""
+    cells = [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line.strip())]
+    row = ", ".join(cell.rstrip(".,;") for cell in cells if cell)
+    return f"{row}." if row else ""
+
+
+def split_tags(line: str) -> list[str]:
+    """`line` cut where an HTML tag starts a new line."""
+    return _BLOCK_TAG.split(line) if "<" in line else [line]
+
+
+def strip_inline(text: str) -> str:
+    """The text without inline marks of Markdown and HTML: links and code keep their text, images their description."""
+    if not _ANY.search(text):
+        return text
+    if "<" in text:
+        text = _COMMENT.sub(" ", text)
+    if "](" in text or "][" in text or "[^" in text:
+        text = _LINK.sub(r"\1", _LINK.sub(r"\1", _IMAGE.sub(r" \1 ", text)))
+        text = _FOOTNOTE.sub("", _REFERENCE.sub(r"\1", text))
+    text = _INLINE.sub(_inline, text)
+    if "&" in text:
+        text = _ENTITY.sub(_entity, text)
+    return text
+
+
+_FENCE: Final = re.compile(r"[ \t>]{0,20}+(?:[-*+] )?+(`{3,}+|~{3,}+)(.*)", re.DOTALL)
+_HIDDEN: Final = {"<!--": "-->", "<script": "</script>", "<style": "</style>"}
+_RULE: Final = re.compile(
+    r"(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+|~{4,}+|(?:[#+•·─━═][ \t]*+){3,}+"
+)
+_DEFINITION: Final = re.compile(r"\[[^\[\]]{1,200}+\]:\s*+<?(?:https?:|ftp:|www\.|mailto:|/|\./|\.\./|#)")
+_HEADING: Final = re.compile(r"#{1,6}+(?:[ \t]++|$)")
+_BULLET: Final = re.compile(r"[-*+•‣◦▪●○–][ \t]++(?:\[[ xX]\][ \t]++)?(?=\S)|\[[ xX]\][ \t]++")
+_NUMBERED: Final = re.compile(r"(\d{1,3})[.)][ \t]++(?:\[[ xX]\][ \t]++)?(?=\S)")
+_BLOCK_TAG: Final = re.compile(
+    r"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|hr|blockquote|table|section|article|header|footer)\b[^<>]{0,300}+>",
+    re.IGNORECASE,
+)
+_ANY: Final = re.compile(r"[*_`~<&\\\]]")
+_COMMENT: Final = re.compile(r"<!--(?:(?!-->|<!--).)*+-->", re.DOTALL)
+_TARGET: Final = (
+    r"\([ ]?<?[^()\s<>]*+(?:\([^()\s<>]{0,200}+\)[^()\s<>]{0,500}+)?+>?"
+    r"(?:[ ]{1,3}(?:\"[^\"]{0,200}+\"|'[^']{0,200}+'))?[ ]?\)"
+)
+_IMAGE: Final = re.compile(rf"!\[([^\[\]]{{0,500}}+)\]{_TARGET}")
+_LINK: Final = re.compile(rf"\[([^\[\]]{{0,500}}+)\]{_TARGET}")
+_REFERENCE: Final = re.compile(r"\[([^\[\]]{1,500}+)\] ?\[[^\[\]]{0,100}+\]")
+_FOOTNOTE: Final = re.compile(r"\[\^[^\[\]\s]{1,50}+\]:?")
+_ELEMENTS: Final = (
+    "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|br|button|caption|center|cite|code|col|dd|del|details|dfn|div|dl|dt|em|"
+    "figcaption|figure|font|footer|form|h[1-6]|header|hr|i|iframe|img|input|ins|kbd|label|li|main|mark|nav|ol|option|p|picture|pre|q|rp|rt|ruby|s|"
+    "samp|section|select|small|source|span|strike|strong|sub|summary|sup|svg|table|tbody|td|tfoot|th|thead|time|tr|tt|u|ul|var|video|wbr"
+)
+_INLINE: Final = re.compile(
+    r"(?P<url>(?:https?://|ftp://)[^\s<>*`]++)"
+    r"|(?P<escape>\\[\\`*_{}\[\]()#+\-.!|~>\"'<&])"
+    r"|(?<!`)(?P<ticks>`++)(?:(?P<code>[^`]{1,400}+)(?P=ticks)(?!`))?"
+    rf"|<(?P<auto>[^\s<>@]{{1,64}}+@[^\s<>@]{{1,255}}+)>|</?(?P<tag>{_ELEMENTS})(?:\s[^<>]{{0,400}}+)?/?>"
+    r"|(?P<stars>\*++)|(?P<lines>_++)|(?P<strike>~~+)",
+    re.IGNORECASE,
+)
+_ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_OPENING: Final = "\"'“‘«([{¿¡*_~`\\<"
+_CLOSING: Final = "\"'”’»)]}.,;:!?…*_~`—–-"
+
+
+def _inline(found: re.Match[str]) -> str:
+    kind = found.lastgroup
+    if kind == "url":
+        return found[0]
+    if kind == "escape":
+        return found[0][1]
+    if kind == "code":
+        return found["code"].strip()
+    if kind == "ticks":
+        return found[0] if _is_quote(found) else ""
+    if kind == "auto":
+        return found["auto"]
+    if kind == "tag":
+        return " " if found["tag"].lower() in ("br", "p", "div", "li", "td", "th", "tr") else ""
+    if kind in ("stars", "lines"):
+        return "" if _is_emphasis(found, word_only=kind == "lines") else found[0]
+    return ""
+
+
+def _is_quote(found: re.Match[str]) -> bool:
+    """Whether backticks stand for quotes (``so'') or an apostrophe (don`t)."""
+    before, after = found.string[max(0, found.start() - 1) : found.start()], found.string[found.end() : found.end() + 1]
+    return (len(found[0]) == 2 and after.isalnum()) or (len(found[0]) == 1 and before.isalnum() and after.isalnum())
+
+
+def _is_emphasis(found: re.Match[str], *, word_only: bool) -> bool:
+    """Whether a run of `*` or `_` touches a word as emphasis does (CommonMark 6.2); its partner is not looked for."""
+    before = found.string[max(0, found.start() - 1) : found.start()]
+    after = found.string[found.end() : found.end() + 1]
+    inside = before.isalnum() and after.isalnum()
+    if inside:
+        return not word_only and len(found[0]) > 1 and not (before.isdigit() and after.isdigit())
+    opens = (after.isalnum() or (bool(after) and (after in _OPENING or after > "\u2e7f"))) and (
+        not before or before.isspace() or not before.isalnum()
+    )
+    closes = bool(before.strip()) and (not after or after.isspace() or after in _CLOSING or not after.isascii())
+    return opens or closes
+
+
+def _entity(found: re.Match[str]) -> str:
+    import html
+
+    return html.unescape(found[0])

@@ -1,0 +1,195 @@
+"""Signs of writing that a voice would stumble over become ones that it can read.
+
+Each rule is a pure function from inline text (no block structure, see `markdown.py`) to inline text, linear in time.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+from oscine.text.links import read_emails, read_urls
+from oscine.text.markdown import strip_inline
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which rules are applied; an engine that reads such text well itself has them switched off."""
+
+    quotes: bool = True
+    """Typographic quotes, apostrophes and primes become plain ones."""
+    dashes: bool = True
+    """Dashes, ` -- ` and ` - ` between words become ` — `; ranges and hyphenated words stay."""
+    controls: bool = True
+    """Control, zero-width and direction characters go, odd spaces become spaces, letters are composed (NFC)."""
+    emoji: bool = True
+    """Emoji and pictographs go; a keycap leaves its digit."""
+    markdown: bool = True
+    """Markdown and HTML leave their text; code blocks are left out."""
+    urls: bool = True
+    """Web addresses are read as "example dot com slash docs"."""
+    emails: bool = True
+    """E-mail addresses are read as "jane at example dot com"."""
+    repeats: bool = True
+    """Repeated punctuation and floods of symbols shrink to one."""
+
+    def without(self, names: Iterable[str]) -> Rules:
+        """These rules with some of them switched off. Raises ValueError for a name that is no rule."""
+        known = {rule.name for rule in fields(self)}
+        off = dict.fromkeys(names, False)
+        if unknown := sorted(off.keys() - known):
+            raise ValueError(f"no such text rule: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        return replace(self, **off)
+
+
+ALL_RULES: Final = Rules()
+
+
+def normalise(text: str, rules: Rules = ALL_RULES, *, keep_phonemes: bool = False, language: str = "en") -> str:
+    """Inline text that is ready to be spoken, on one line, without blanks at its ends.
+
+    `keep_phonemes` lets `[word](/phonemes/)` pass untouched (known by a character beyond ASCII between the slashes,
+    because `[guide](/guide/)` is a link); otherwise the word remains.
+    """
+    kept: list[str] = []
+    text = text.replace(_KEPT, "")
+    if "](/" in text:
+        text = _PHONEMES.sub(lambda found: _keep(found, kept) if keep_phonemes else found[1], text)
+    if rules.emoji:
+        text = drop_emoji(text)
+    if rules.controls:
+        text = drop_controls(text)
+    if rules.markdown:
+        text = strip_inline(text)
+    if rules.emails:
+        text = read_emails(text, language)
+    if rules.urls:
+        text = read_urls(text, language)
+    if rules.quotes:
+        text = plain_quotes(text)
+    if rules.repeats:
+        text = shrink_repeats(text)
+    if rules.dashes:
+        text = spoken_dashes(text)
+    text = _SPACE_BEFORE.sub(r"\1", " ".join(text.split()))
+    return re.sub(_KEPT, lambda _: kept.pop(0), text) if kept else text
+
+
+def plain_phonemes(text: str) -> str:
+    """`text` with `[word](/phonemes/)` reduced to the word."""
+    return _PHONEMES.sub(r"\1", text) if "](/" in text else text
+
+
+def plain_quotes(text: str) -> str:
+    """Typographic quotes, apostrophes and primes as plain ones; CJK brackets stay."""
+    if text.isascii() and "``" not in text and "''" not in text:
+        return text
+    text = _GUILLEMETS.sub('"', text.translate(_QUOTES))
+    return text.replace("``", '"').replace("''", '"')
+
+
+def spoken_dashes(text: str) -> str:
+    """Dashes between words as ` — `, a pause; one that opens a line goes; hyphens, ranges and `--options` stay."""
+    return _DASH.sub(_dash, text.translate(_HYPHENS))
+
+
+def drop_controls(text: str) -> str:
+    """Without characters that show nothing; odd spaces, ligatures and styled letters as plain ones; composed (NFC)."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = _INVISIBLE.sub("", _SPACES.sub(" ", text))
+    if text.isascii():
+        return text
+    text = _STYLED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    return unicodedata.normalize("NFC", _MARK_FLOOD.sub(_few_marks, text))
+
+
+def drop_emoji(text: str) -> str:
+    """Without emoji and pictographs; `©`, `®` and `™` stay, a keycap leaves its digit."""
+    if text.isascii():
+        return text
+    text = _KEYCAP.sub(r"\1 ", text).replace("‼", "!").replace("⁉", "?!")
+    return _EMOJI.sub(" ", text)
+
+
+def shrink_repeats(text: str) -> str:
+    """Repeated punctuation and floods of symbols, each as one; letters and digits stay as they are."""
+    text = _CALLS.sub(lambda found: _call(found[0]), text)
+    text = _DOTS.sub(lambda found: "…" if "…" in found[0] else "...", text)
+    text = _RULED.sub(" ", text)
+    text = _SAME.sub(r"\1", text)
+    return _FLOOD.sub(r"\1", text)
+
+
+_KEPT: Final = "\ue000"
+_PHONEMES: Final = re.compile(r"\[([^\[\]\n]{1,200}+)\]\(/(?=[^/()\n]{0,200}[^\x00-\x7f])[^/()\n]{1,400}+/\)")
+_SPACE_BEFORE: Final = re.compile(r" ([,.;:!?…](?![^\s\"'”’)!?.]))")
+_QUOTES: Final = str.maketrans("‘’‚‛‹›′´ʼ`“”„‟″＂＇", "''''''''''\"\"\"\"\"\"'")
+_GUILLEMETS: Final = re.compile("« ?| ?»")
+_HYPHENS: Final = str.maketrans("‐‑‒﹣－−", "------")
+_DASH: Final = re.compile(r" {0,2}(?:(?<!-)-{1,3}(?!-)|[–—―⸺⸻﹘]{1,4}) {0,2}")
+_INVISIBLE: Final = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ue001-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U0010ffff]"
+    "|(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u0dff])"
+)
+_SPACES: Final = re.compile("[\t\n\x0b\x0c\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_STYLED: Final = re.compile("[\ufb00-\ufb06\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]+")
+_MARK_FLOOD: Final = re.compile(r"[^\w\s\x00-\x7f]{9,}+")
+_KEYCAP: Final = re.compile("([0-9#*])\ufe0f?\u20e3")
+_EMOJI: Final = re.compile(
+    "[\u200d\ufe0e\ufe0f\u20e3\u231a\u231b\u2328\u23cf\u23e9-\u23f3\u23f8-\u23fa\u24c2\u25a0-\u25ff\u2600-\u27bf\u2934\u2935\u2b00-\u2bff\u3030"
+    "\u303d\u3297\u3299\U0001f000-\U0001faff\U000e0020-\U000e007f]+"
+)
+"""Blocks of Unicode 16 that hold emoji and pictographs; a package would cost more at start than all the rest here."""
+_CALLS: Final = re.compile(r"[!?！？](?:[!?！？]|\s(?=[!?！？]))++")
+_DOTS: Final = re.compile(r"\.(?:[ \xa0]?\.){2,}+…*+|…{2,}+\.*+")
+_RULED: Final = re.compile(r"([-=*_~#+^\\|<>·•─━═])\1{3,}+")
+_SAME: Final = re.compile(r"([^\w\s.])\1{2,}+")
+_FLOOD: Final = re.compile(r"([^\w\s]{2,3}?)\1{3,}+")
+
+
+def _keep(found: re.Match[str], kept: list[str]) -> str:
+    kept.append(found[0])
+    return _KEPT
+
+
+def _call(run: str) -> str:
+    asks = next((c for c in run if c in "?？"), "")
+    calls = next((c for c in run if c in "!！"), "")
+    return asks + calls
+
+
+def _few_marks(found: re.Match[str]) -> str:
+    kept: list[str] = []
+    marks = 0
+    for character in found[0]:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks <= 8:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _dash(found: re.Match[str]) -> str:
+    dash = found[0].strip(" ")
+    before = found.string[found.start() - 1 : found.start()]
+    after = found.string[found.end() : found.end() + 1]
+    spaced = found[0].startswith(" ") and found[0].endswith(" ")
+    if not before.strip():
+        return found[0] if after.isalnum() and not found[0].endswith(" ") and dash[0] == "-" else ""
+    if dash == "-" and not spaced:
+        return found[0]
+    if before.isdigit() and after.isdigit():
+        return found[0] if dash in "-–" else " — " if spaced else "–"
+    if dash == "–" and not spaced:
+        return found[0] if after.isalnum() else found[0].rstrip(" ")
+    if dash[0] == "-" and found[0][0] == " " and not spaced:
+        return found[0]
+    if not after or after in "\"'”’»)":
+        return "—"
+    if before > "\u2e7f" and after > "\u2e7f":
+        return "——"
+    return " — "

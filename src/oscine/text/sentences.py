@@ -1,0 +1,118 @@
+"""Where sentences end, in many languages."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from oscine.text.characters import CLOSERS, SPACELESS, speakable
+
+_WINDOW: Final = 1200
+"""Characters that sentencex sees at once: its time grows with the square of the quotes and brackets in them."""
+_MARKER: Final = re.compile(r"[(\[]?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})[.)\]]{1,2}")
+_ABBREVIATION: Final = re.compile(
+    r"(?:^|[\s(\"'“])(?:e\.g|i\.e|cf|vs|approx|ca|al|etc|resp|incl|esp|viz|[A-Za-z])\.$", re.IGNORECASE
+)
+_TITLE: Final = re.compile(
+    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Mx|Dr|Prof|St|Rev|Fr|Gen|Col|Capt|Lt|Sgt|Hon|Pres|Gov|Sen|Rep|Sir|Messrs|Mt|Ft|Fig|Figs|Eq|Vol|No|Nos|pp|Inc|Ltd)\.$"
+)
+_INITIALS: Final = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.){1,3}$")
+_DOTTED: Final = re.compile(rf"[^\W{SPACELESS}]\.$")
+
+
+def sentence_ends(text: str, language: str = "en") -> list[int]:
+    """Offsets into `text` where a sentence ends and its blanks with it; the last one is `len(text)`.
+
+    By the sentencex package, with its obvious slips repaired: list numbers (`3. Third item`), titles, initials, dots
+    inside of a word or an address, lone quotes.
+    """
+    ends: list[int] = []
+    start = 0
+    for segment in _segments(text, language):
+        end = start + len(segment)
+        if ends and _belongs(text, ends[-2] if len(ends) > 1 else 0, ends[-1], segment):
+            ends[-1] = end
+        else:
+            ends.append(end)
+        start = end
+    return ends
+
+
+def inner_ends(text: str, language: str = "en") -> list[int]:
+    """Offsets where a sentence ends, also inside of quotes and brackets, which are otherwise kept together."""
+    return sentence_ends(text.translate(_BLANKED), language)
+
+
+_BLANKED: Final = str.maketrans(dict.fromkeys('"“”„«»‹›()[]{}（）「」『』【】《》〈〉', " "))
+
+
+def _segments(text: str, language: str) -> list[str]:
+    from sentencex import segment  # type: ignore[import-untyped]  # the package has no types
+
+    code = language.lower().partition("-")[0] or "en"
+    found: list[str] = []
+    position = 0
+    open_ended = False
+    while position < len(text):
+        window = text[position : position + _WINDOW]
+        if position + _WINDOW < len(text):
+            window = _at_blank(window)
+        pieces = list(segment(code, window))
+        if "".join(pieces) != window:
+            pieces = [window]
+        last = position + len(window) >= len(text)
+        kept = pieces if last or len(pieces) == 1 else pieces[:-1]
+        if open_ended and found:
+            found[-1] += kept[0]
+            kept_new = kept[1:]
+        else:
+            kept_new = kept
+        found.extend(kept_new)
+        open_ended = not last and len(pieces) == 1
+        position += sum(map(len, kept))
+    return found
+
+
+def _at_blank(window: str) -> str:
+    """The window without the word that its end may have cut."""
+    for blank in (" ", "\n", "。", "，", "、"):
+        if (at := window.rfind(blank, len(window) // 2)) > 0:
+            return window[: at + 1]
+    return window
+
+
+def _belongs(text: str, start: int, end: int, following: str) -> bool:
+    """Whether what sentencex takes for the next sentence goes on with the one in `text[start:end]`."""
+    if not speakable(following):
+        return True
+    before = text[max(start, end - 60) : end]
+    bare = before.strip()
+    if not bare or not speakable(bare):
+        return True
+    if end - start < 12 and _MARKER.fullmatch(bare):
+        return True
+    first = following.lstrip()[:1]
+    if before[-1:].isspace():
+        if bare[-1] == ".":
+            return (
+                bool(_TITLE.search(bare))
+                or (first.islower() and bool(_ABBREVIATION.search(bare)))
+                or bool(_INITIALS.search(bare) and _is_name(following))
+            )
+        return first.islower() and bare[-1] in CLOSERS
+    return bool(_DOTTED.search(bare)) and first.isalnum()
+
+
+def _is_name(following: str) -> bool:
+    """`J. R. R. Tolkien wrote`: after initials, a capitalised word that is no usual start of a sentence."""
+    found = _CAPITALISED.match(following)
+    return found is not None and found[1] not in _STARTERS
+
+
+_CAPITALISED: Final = re.compile(r"\s*([A-Z][a-z]+|[A-Z]\.)")
+_COMMON: Final = (
+    "The This That These Those They There Then It Its He She We You I A An And But Or So If In On At As When "
+    "What Where Who Why How For From After Before My His Her Our Your Their No Not Yes One Some All Now Here "
+    "With Is Are Was Were Do Does Did Have Has Had"
+)
+_STARTERS: Final = frozenset(_COMMON.split())
