@@ -29,10 +29,11 @@ class Limits:
 
 
 def decode(data: bytes, limits: Limits, *, field: str = "audio") -> Waveform:
-    """The first audio stream of `data` (wav, mp3, m4a, ogg, opus, flac, webm, aac), mixed down to mono, at its own rate.
+    """The first audio stream of a wav, mp3, m4a, ogg, opus, flac, webm or aac file, mixed to mono, at its own rate.
 
-    Nothing outside of `data` is opened, and decoding stops where a limit is passed. Raises InvalidRequest with `param=field` for
-    what is no such file, is cut off, is outside the limits, is silent, is clipped, or holds values that are no numbers.
+    Nothing outside of `data` is opened, and decoding stops where a limit is passed. Raises InvalidRequest with
+    `param=field` for what is no such file, is cut off, is outside the limits, is silent, is clipped, or holds values
+    that are no numbers.
     """
     if not data:
         _refuse(field, "is an empty file; give a recording")

@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 class Encoder:
     """Encodes mono samples as they come.
 
-    With a `sink` (a path, or a binary file that can seek and that its owner closes) everything is written there and the headers
-    are completed at the end; `push` and `finish` return nothing. Without one they return the bytes that are ready, to be played
-    while more arrive: a WAV then says 0xFFFFFFFF for its sizes, and nothing is written that needs a look back.
+    With a `sink` (a path, or a binary file that can seek and that its owner closes) everything is written there and the
+    headers are completed at the end; `push` and `finish` return nothing. Without one they return the bytes that are
+    ready, to be played while more arrive: a WAV then says 0xFFFFFFFF for its sizes, and nothing is written that needs a
+    look back.
 
-    Every decoder gives back the samples from the first one on, and as many as were pushed, within one codec frame. The codec's
-    delay is signalled where a format can (the LAME tag of an MP3 file, the pre-skip of Opus). Where it cannot (ADTS, streamed
-    MP3) the packets that hold nothing but delay are left out, and the first 50 ms have to make do without the packet before
-    them: let speech start after that much silence.
+    Every decoder gives back the samples from the first one on, and as many as were pushed, within one codec frame. The
+    codec's delay is signalled where a format can (the LAME tag of an MP3 file, the pre-skip of Opus). Where it cannot
+    (ADTS, streamed MP3) the packets that hold nothing but delay are left out, and the first 50 ms have to make do
+    without the packet before them: let speech start after that much silence.
 
-    Tags go by FFmpeg's generic names: `title`, `artist`, `comment`, `encoded_by`. The same samples give the same bytes, however
-    they are cut into pushes. An error of the sink is raised as it is.
+    Tags go by FFmpeg's generic names: `title`, `artist`, `comment`, `encoded_by`. The same samples give the same bytes,
+    however they are cut into pushes. An error of the sink is raised as it is.
     """
 
     format: Format
@@ -50,7 +51,7 @@ class Encoder:
         tags: Mapping[str, str] | None = None,
         sink: BinaryIO | Path | None = None,
     ) -> None:
-        """Raises InvalidRequest for a sample rate that the codec does not take (see `nearest_rate`), and OSError of the sink."""
+        """Raises InvalidRequest for a rate that the codec does not take (see `nearest_rate`), and OSError of the sink."""
         rates = format.spec.rates
         if sample_rate <= 0 or (rates and sample_rate not in rates):
             takes = ", ".join(str(rate) for rate in rates) or "any above 0"
@@ -143,7 +144,7 @@ class Encoder:
         self._container, self._stream = container, stream
 
     def _shortest(self) -> int:
-        """Samples that a file must hold for players to open it: a packet of any lossy codec, two of an MP3 without a header."""
+        """Samples that players need to open a file: a packet of any lossy codec, two of an MP3 without a header."""
         if not self.format.spec.bitrate:
             return 0
         return frame_length(self.format, self.sample_rate) + 1 if self.format is Format.MP3 and self._streams else 1
@@ -164,7 +165,7 @@ class Encoder:
             self._sent += piece.shape[1]
             self._mux(self._stream.encode(frame))
 
-    def _mux(self, packets: Iterable[av.Packet], *, last: bool = False) -> None:
+    def _mux(self, packets: Iterable[av.Packet[Any]], *, last: bool = False) -> None:
         if not self._drop:
             self._container.mux(packets)
             return
@@ -184,7 +185,7 @@ _FULL_SCALE: Final = 32768.0
 
 
 def _delay(format: Format, sample_rate: int, streams: bool) -> tuple[int, int]:
-    """Packets to leave out at the start, and zeros to put before the samples so that those packets hold exactly the delay."""
+    """Packets to leave out at the start, and zeros to put first so that those packets hold exactly the delay."""
     if format is Format.AAC:
         return 1, 0
     if format is Format.MP3 and streams:
@@ -218,7 +219,7 @@ def _convert(samples: Samples, sample_format: str) -> NDArray[Any]:
 
 
 def _clean(tag: str) -> str:
-    """`tag` without control characters and lone surrogates, which no container takes, and at most 500 characters long."""
+    """`tag` without control characters and lone surrogates, which no container takes; 500 characters at most."""
     return "".join(each for each in tag[:500] if each.isprintable()).strip()
 
 

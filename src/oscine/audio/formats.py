@@ -66,7 +66,7 @@ class FormatSpec:
 
 
 def nearest_rate(format: Format, rate: int) -> int:
-    """The sample rate in Hz that is used when `rate` is wished for: the next one up that the codec takes, else its highest."""
+    """The sample rate in Hz that is used for `rate`: the next one up that the codec takes, else its highest."""
     rates = format.spec.rates
     if not rates:
         return rate
@@ -74,7 +74,7 @@ def nearest_rate(format: Format, rate: int) -> int:
 
 
 def bitrate_for(format: Format, sample_rate: int, wish: int | None = None) -> int | None:
-    """The bit rate in bit/s that is used: `wish`, or the default for mono speech, within what the codec takes at this rate.
+    """The bit rate in bit/s that is used: `wish`, or the default for mono speech, within what the codec takes.
 
     MP3 below 32 kHz (MPEG-2 Layer III) ends at 160 kbit/s and below 16 kHz (MPEG-2.5) at 64 kbit/s, and has fixed steps
     (ISO 11172-3 and 13818-3, table of `bitrate_index`). AAC ends at 6,144 bits a frame of 1,024 samples (ISO 14496-3).

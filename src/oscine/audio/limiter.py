@@ -12,19 +12,21 @@ from oscine.audio.oversample import AFTER, BEFORE, BLOCK, could_exceed, peaks
 from oscine.audio.waveform import Samples
 
 Gain = NDArray[np.int64]
-"""Attenuation in steps of `_STEP_DB`, 0 or negative, int64 `[samples]`. Whole numbers: their sums do not depend on the order."""
+"""Attenuation in steps of `_STEP_DB`, 0 or less, int64 `[samples]`: sums of whole numbers do not depend on the order."""
 
 
 class TruePeakLimiter:
     """Turns the sound down where its true peak (ITU-R BS.1770-4 Annex 2) would pass a ceiling, as it comes.
 
-    The gain is down before a peak arrives, along a smooth curve within the look-ahead, and comes back at a steady 12 dB in
-    `release_ms`. Where nothing is to be done samples pass bit for bit. The output is as long as the input and in step with it;
-    little more than the look-ahead of it is held back until `finish`. How the input is cut into pushes changes nothing.
+    The gain is down before a peak arrives, along a smooth curve within the look-ahead, and comes back at a steady 12 dB
+    in `release_ms`. Where nothing is to be done samples pass bit for bit. The output is as long as the input and in
+    step with it; little more than the look-ahead of it is held back until `finish`. How the input is cut into pushes
+    changes nothing.
 
-    How: `needed[i]` is the gain at which nothing from sample i up to the next passes the ceiling. `held[i]` is the least of it from
-    i - HOLD to i + HOLD + attack, rising no faster than the release. The gain is the mean of `held` over two windows, one after
-    the other, which together reach back over the attack: at least as low as all it is made of have to be, and without an edge.
+    How: `needed[i]` is the gain at which nothing from sample i up to the next passes the ceiling. `held[i]` is the
+    least of it from i - HOLD to i + HOLD + attack, rising no faster than the release. The gain is the mean of `held`
+    over two windows, one after the other, which together reach back over the attack: at least as low as all it is made
+    of have to be, and without an edge.
     """
 
     def __init__(
@@ -98,7 +100,8 @@ class TruePeakLimiter:
         if not smooth.any():
             return samples
         gain = np.exp(smooth * (math.log(10) / 20 * _STEP_DB / self._window**2))
-        return (samples * gain).astype(np.float32)
+        limited: Samples = (samples * gain).astype(np.float32)
+        return limited
 
 
 _STEP_DB: Final = 1e-5
@@ -122,4 +125,5 @@ def _sliding_minimum(values: Gain, width: int) -> Gain:
 def _sliding_sum(values: Gain, width: int) -> Gain:
     """The sum of each `width` neighbours, int64 `[n - width + 1]`."""
     total = np.concatenate([np.zeros(1, np.int64), np.cumsum(values)])
-    return total[width:] - total[:-width]
+    sums: Gain = total[width:] - total[:-width]
+    return sums

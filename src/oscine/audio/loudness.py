@@ -50,8 +50,6 @@ class LoudnessMeter:
         return self._level if self._level is not None and self._level > _ABSOLUTE_GATE else None
 
     def _drain(self) -> None:
-        from av.error import BlockingIOError, EOFError
-
         frame = None
         while True:
             try:

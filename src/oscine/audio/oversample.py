@@ -22,11 +22,12 @@ BLOCK: Final = 128
 
 
 def peaks(padded: Samples, threshold: float) -> NDArray[np.float32]:
-    """The largest absolute value from each sample up to the next, interpolated; float32 `[n]`, `n` a multiple of `BLOCK`.
+    """The largest absolute value from each sample up to the next, interpolated; float32 `[n]`.
 
-    `padded` holds `BEFORE` samples before the first and `AFTER` after the last of the `n`. In blocks where no interpolated
-    value can exceed `threshold` the samples' own absolute values are returned. What comes out for a block does not depend on
-    how many others there are, to the last bit: each is a matrix product of its own.
+    `n` is a multiple of `BLOCK`; `padded` holds `BEFORE` samples before the first and `AFTER` after the last of the
+    `n`. In blocks where no interpolated value can exceed `threshold` the samples' own absolute values are returned.
+    What comes out for a block does not depend on how many others there are, to the last bit: each is a matrix product
+    of its own.
     """
     taps, norm = _interpolator()
     n = len(padded) - BEFORE - AFTER
@@ -51,10 +52,10 @@ def could_exceed(samples: Samples, threshold: float) -> bool:
 
 @lru_cache(maxsize=1)
 def _interpolator() -> tuple[NDArray[np.float32], float]:
-    """Matrix `[_ROW + BEFORE + AFTER, _ROW * (OVERSAMPLING - 1)]` from samples to the points between them, and the largest factor
-    by which such a point can exceed the samples: the sum of the absolute taps.
+    """A matrix from samples to the points between them, and the most by which such a point can exceed the samples.
 
-    Taps: a sinc under a Kaiser window (beta 6: 60 dB of rejection, flat up to 0.44 of the sample rate), 32 a point.
+    float32 `[_ROW + BEFORE + AFTER, _ROW * (OVERSAMPLING - 1)]`, and the largest sum of a point's absolute taps. Taps:
+    a sinc under a Kaiser window (beta 6: 60 dB of rejection, flat up to 0.44 of the sample rate), 32 a point.
     """
     offsets = np.arange(-BEFORE, AFTER + 1)
     fractions = np.arange(1, OVERSAMPLING) / OVERSAMPLING

@@ -11,7 +11,7 @@ from oscine.audio.waveform import Samples, Waveform
 
 
 def resample(waveform: Waveform, sample_rate: int) -> Waveform:
-    """`waveform` at `sample_rate` Hz (soxr, HQ), `round(n * target / source)` samples long; itself where nothing changes."""
+    """`waveform` at `sample_rate` Hz (soxr, HQ), `round(n * target / source)` samples long."""
     if waveform.sample_rate == sample_rate:
         return waveform
     resampler = Resampler(waveform.sample_rate, sample_rate)
@@ -19,7 +19,7 @@ def resample(waveform: Waveform, sample_rate: int) -> Waveform:
 
 
 class Resampler:
-    """Changes the rate of samples as they come, without delay in time: what comes out may lag behind, but starts at sample 0."""
+    """Changes the rate of samples as they come; what goes in at a time comes out at the same time."""
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
         """Rates in Hz."""

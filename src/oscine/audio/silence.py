@@ -16,9 +16,9 @@ def speech_bounds(
 ) -> tuple[int, int] | None:
     """The first sample of speech and the one past its last; None if nothing is louder than `floor_dbfs`.
 
-    Speech is what rises above `floor_dbfs` and clear of the room's noise, with all that leads up to it and dies away after it:
-    soft consonants and breath down to `depth_db` below the loud parts, or down to the noise. Levels are RMS over 5 ms in dBFS
-    (a square wave at full scale is 0).
+    Speech is what rises above `floor_dbfs` and clear of the room's noise, with all that leads up to it and dies away
+    after it: soft consonants and breath down to `depth_db` below the loud parts, or down to the noise. Levels are RMS
+    over 5 ms in dBFS (a square wave at full scale is 0).
     """
     heard = _listen(samples, sample_rate, floor_dbfs)
     core = np.flatnonzero(heard.level > max(floor_dbfs, heard.room + _CORE_DB))
@@ -31,8 +31,10 @@ def speech_bounds(
     return first * heard.frame, min(len(samples), end * heard.frame)
 
 
-def quiet_runs(samples: Samples, sample_rate: int, min_ms: float, *, floor_dbfs: float = -50.0) -> list[tuple[int, int]]:
-    """Pauses of at least `min_ms` between sounds of speech: the first sample of each and the one past its last, in order."""
+def quiet_runs(
+    samples: Samples, sample_rate: int, min_ms: float, *, floor_dbfs: float = -50.0
+) -> list[tuple[int, int]]:
+    """Pauses of at least `min_ms` between sounds of speech: first sample and one past the last of each, in order."""
     bounds = speech_bounds(samples, sample_rate, floor_dbfs=floor_dbfs)
     if bounds is None:
         return []
@@ -67,7 +69,8 @@ def _listen(samples: Samples, sample_rate: int, floor_dbfs: float) -> _Heard:
     level = _db(power)
     above = level[level > floor_dbfs]
     loud = float(np.percentile(above, 90)) if len(above) else floor_dbfs
-    smooth = _db(np.convolve(power, np.full(_SMOOTH, 1 / _SMOOTH))[_SMOOTH // 2 : _SMOOTH // 2 + len(power)]) if whole else level
+    mean = np.convolve(np.pad(power, _SMOOTH // 2), np.full(_SMOOTH, 1 / _SMOOTH), "valid") if len(power) else power
+    smooth = _db(mean)
     return _Heard(frame, level, smooth, loud, min(_room(smooth), loud - _LEAST_SNR_DB))
 
 
@@ -81,7 +84,7 @@ def _room(smooth: NDArray[np.float64]) -> float:
 
 
 def _reach(soft: NDArray[np.bool_]) -> int:
-    """How many frames a sound goes on: up to the last soft one before the first gap that is too long to be part of it."""
+    """How many frames a sound goes on: up to the first gap that is too long to be part of it."""
     at = np.flatnonzero(soft)
     steps = np.diff(at, prepend=-1)
     breaks = np.flatnonzero(steps > _GAP + 1)
@@ -103,7 +106,7 @@ _CORE_DB: Final = 10.0
 """Above the room: surely no noise. The loudest of many 5 ms frames of noise is about 5 dB above its mean."""
 _SOFT_DB: Final = 6.0
 _SMOOTH_SOFT_DB: Final = 3.0
-"""The same for the average of `_SMOOTH` frames, which varies less: a long soft "th" stands out from noise that is as loud."""
+"""The same for the average of `_SMOOTH` frames, which varies less: a long "th" stands out from noise as loud."""
 _BELOW_FLOOR_DB: Final = 20.0
 _PAUSE_DB: Final = 35.0
 """Below the loud parts: a pause."""

@@ -11,7 +11,7 @@ from oscine.audio.waveform import Samples
 
 
 class TimeStretch:
-    """Plays samples `speed` times as fast as they come (WSOLA, FFmpeg's `atempo`): `round(n / speed)` of them, same pitch."""
+    """Plays samples `speed` times as fast, at the same pitch (WSOLA, FFmpeg's `atempo`): `round(n / speed)` of them."""
 
     def __init__(self, sample_rate: int, speed: float) -> None:
         """`sample_rate` in Hz, `speed` 0.25 to 4. Raises ValueError outside of that."""
@@ -57,8 +57,6 @@ class TimeStretch:
         return round(self._taken / self._speed)
 
     def _ready(self) -> Samples:
-        from av.error import BlockingIOError, EOFError
-
         pieces = [self._held]
         while True:
             try:
@@ -73,7 +71,7 @@ class TimeStretch:
 
 
 def _graph(sample_rate: int, speed: float) -> Any:
-    """`atempo` drops samples above 2 instead of blending them and takes nothing below 0.5: two in a row reach further."""
+    """`atempo` takes nothing below 0.5 and drops samples above 2 instead of blending; two in a row reach further."""
     from av.filter import Graph
 
     graph = Graph()
