@@ -42,18 +42,20 @@ def add(
     replace: Annotated[bool, typer.Option(help="Replace a voice of that name.")] = False,
 ) -> None:
     """Add a reference recording to the library."""
-    from oscine.synthesis.studio import MAX_UPLOAD, Studio
+    from oscine.synthesis.studio import Studio
+    from oscine.voices.library import RECORDING
 
     try:
-        if file.stat().st_size > 16 * MAX_UPLOAD:
-            raise InvalidRequest("file: the recording is larger than 112 MB; cut it to 120 seconds.", param="file")
+        if file.stat().st_size > RECORDING.max_bytes:
+            most = RECORDING.max_bytes // 1024**2
+            raise InvalidRequest(f"file: the recording is larger than {most} MB; cut it to 120 seconds.", param="file")
         data = file.read_bytes()
     except FileNotFoundError:
         raise InvalidRequest(f"file: {file} does not exist.", param="file") from None
     except OSError as error:
         raise InvalidRequest(f"file: {file} cannot be read ({error.strerror}).", param="file") from None
     with Studio() as studio:
-        voice = studio.library.add(name, data, replace=replace)
+        voice = studio.library.add(name, data, replace=replace, limits=RECORDING, field="file")
         print(f"added {voice.name}")
 
 

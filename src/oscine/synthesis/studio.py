@@ -74,9 +74,9 @@ class Studio:
     @cached_property
     def aliases(self) -> Aliases:
         """Other names for voices."""
-        from oscine.voices.aliases import load_aliases
+        from oscine.voices.aliases import Aliases
 
-        return load_aliases(self.settings.voice_home)
+        return Aliases(self.settings.voice_home)
 
     @cached_property
     def prompts(self) -> PromptStore:
