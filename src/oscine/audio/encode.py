@@ -51,7 +51,7 @@ class Encoder:
         tags: Mapping[str, str] | None = None,
         sink: BinaryIO | Path | None = None,
     ) -> None:
-        """Raises InvalidRequest for a rate that the codec does not take (see `nearest_rate`), and OSError of the sink."""
+        """Raises InvalidRequest for a rate that the codec does not take (see `nearest_rate`), OSError of the sink."""
         rates = format.spec.rates
         if sample_rate <= 0 or (rates and sample_rate not in rates):
             takes = ", ".join(str(rate) for rate in rates) or "any above 0"

@@ -12,7 +12,7 @@ from oscine.audio.oversample import AFTER, BEFORE, BLOCK, could_exceed, peaks
 from oscine.audio.waveform import Samples
 
 Gain = NDArray[np.int64]
-"""Attenuation in steps of `_STEP_DB`, 0 or less, int64 `[samples]`: sums of whole numbers do not depend on the order."""
+"""Attenuation in steps of `_STEP_DB`, 0 or less, int64 `[samples]`: sums of whole numbers are exact in any order."""
 
 
 class TruePeakLimiter:
