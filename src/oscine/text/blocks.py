@@ -39,6 +39,7 @@ def blocks(
     held: Piece | None = None
     table = False
     kind: Mark = "text"
+    empty = False
     for piece in pieces:
         if isinstance(piece, Idle):
             if held and not piece.inside:
@@ -47,6 +48,10 @@ def blocks(
             yield piece
             continue
         text = piece.text
+        blank = piece.starts and piece.ends and (not text or text.isspace())
+        if blank and (fence or empty):
+            continue
+        empty = blank
         if not markdown:
             yield Block(
                 "text" if text.strip() or not piece.starts else "gap", text, piece.starts, piece.ends, piece.whole

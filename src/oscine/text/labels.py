@@ -96,7 +96,8 @@ _HEADS: Final = (
     "http https file format version status error info debug todo fixme update edit reminder remember "
     "ingredients instructions directions serves time location place when where who what why how pros cons "
     "advantages disadvantages total price cost background overview goal goals objective objectives key "
-    "appendix volume book page line item items day week month year option options case rule 注意 例如 提示 警告 备注 注 "
+    "appendix volume book page line item items day week month year option options case rule "
+    "注意 例如 提示 警告 备注 注 "
     "例 問 答 注記 注意点 标题 作者 日期"
 )
 _NO_NAMES: Final = frozenset(_HEADS.split())

@@ -69,7 +69,7 @@ def classify(line: str) -> tuple[Mark, str]:
     if found := _BULLET.match(bare):
         return "item", bare[found.end() :]
     if found := _NUMBERED.match(bare):
-        return "item", f"{found[1]}. {bare[found.end() :]}"
+        return "item", f"{found[1]}, {bare[found.end() :]}"
     return "text", bare if quoted else line.rstrip()
 
 

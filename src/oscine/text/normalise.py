@@ -84,11 +84,15 @@ def plain_phonemes(text: str) -> str:
 
 
 def plain_quotes(text: str) -> str:
-    """Typographic quotes, apostrophes and primes as plain ones; CJK brackets stay."""
-    if text.isascii() and "``" not in text and "''" not in text:
+    """Typographic quotes, apostrophes and primes as plain ones, single quotes around words as double ones.
+
+    A single quote is easily taken for an apostrophe: hibari reads `'Hello'` with a stray sound. CJK brackets stay.
+    """
+    if not text.isascii():
+        text = _GUILLEMETS.sub('"', text.translate(_QUOTES))
+    if "'" not in text and "`" not in text:
         return text
-    text = _GUILLEMETS.sub('"', text.translate(_QUOTES))
-    return text.replace("``", '"').replace("''", '"')
+    return _double(text.replace("``", '"').replace("''", '"').replace("`", "'"))
 
 
 def spoken_dashes(text: str) -> str:
@@ -100,7 +104,7 @@ def drop_controls(text: str) -> str:
     """Without characters that show nothing; odd spaces, ligatures and styled letters as plain ones; composed (NFC)."""
     if text.isascii() and text.isprintable():
         return text
-    text = _INVISIBLE.sub("", _SPACES.sub(" ", text))
+    text = _INVISIBLE.sub("", _SPACES.sub(" ", _THOUSANDS.sub("", text)))
     if text.isascii():
         return text
     text = _STYLED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
@@ -127,7 +131,9 @@ def shrink_repeats(text: str) -> str:
 _KEPT: Final = "\ue000"
 _PHONEMES: Final = re.compile(r"\[([^\[\]\n]{1,200}+)\]\(/(?=[^/()\n]{0,200}[^\x00-\x7f])[^/()\n]{1,400}+/\)")
 _SPACE_BEFORE: Final = re.compile(r" ([,.;:!?…](?![^\s\"'”’)!?.]))")
-_QUOTES: Final = str.maketrans("‘’‚‛‹›′´ʼ`“”„‟″＂＇", "''''''''''\"\"\"\"\"\"'")
+_QUOTES: Final = str.maketrans("‘’‚‛‹›′´ʼ＇“”„‟″＂", "'" * 10 + '"' * 6)
+_ELISION: Final = re.compile(r"'(?:\d\ds?|n|tis|twas|twere|em|cause|cos|till?|bout|round|neath)\b", re.IGNORECASE)
+_POSSESSIVE: Final = re.compile(r"(?<=[sS])' [a-z]")
 _GUILLEMETS: Final = re.compile("« ?| ?»")
 _HYPHENS: Final = str.maketrans("‐‑‒﹣－−", "------")
 _DASH: Final = re.compile(r" {0,2}(?:(?<!-)-{1,3}(?!-)|[–—―⸺⸻﹘]{1,4}) {0,2}")
@@ -136,6 +142,7 @@ _INVISIBLE: Final = re.compile(
     "\u3164\ue001-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U0010ffff]"
     "|(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u0dff])"
 )
+_THOUSANDS: Final = re.compile("(?<=[0-9])[\xa0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
 _SPACES: Final = re.compile("[\t\n\x0b\x0c\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _STYLED: Final = re.compile("[\ufb00-\ufb06\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]+")
 _MARK_FLOOD: Final = re.compile(r"[^\w\s\x00-\x7f]{9,}+")
@@ -155,6 +162,24 @@ _FLOOD: Final = re.compile(r"([^\w\s]{2,3}?)\1{3,}+")
 def _keep(found: re.Match[str], kept: list[str]) -> str:
     kept.append(found[0])
     return _KEPT
+
+
+def _double(text: str) -> str:
+    """Pairs of single quotes around words as double ones; apostrophes stay."""
+    found: list[int] = []
+    opened: int | None = None
+    at = text.find("'")
+    while at >= 0:
+        before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+        if (not before or before.isspace() or before in '"([—–-') and after.isalnum():
+            if opened is None and not _ELISION.match(text, at):
+                opened = at
+        elif opened is not None and before.strip() and not after.isalnum() and not _POSSESSIVE.match(text, at):
+            found += [opened, at]
+            opened = None
+        at = text.find("'", at + 1)
+    parts = [text[start + 1 : end] for start, end in zip([-1, *found], [*found, len(text)], strict=True)]
+    return '"'.join(parts)
 
 
 def _call(run: str) -> str:
