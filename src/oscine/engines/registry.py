@@ -5,6 +5,7 @@ They are found by the entry-point group `oscine.engines`, so that anybody can ad
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
@@ -28,6 +29,7 @@ class Registry:
         else:
             self._sources.update(factories)
         self._engines: dict[str, Engine] = {}
+        self._constructing = threading.Lock()
 
     @property
     def names(self) -> list[str]:
@@ -57,15 +59,19 @@ class Registry:
 
     def get(self, name: str) -> Engine:
         """The engine of that name, constructed but not loaded. Raises NotAvailable when its packages are missing."""
-        if name not in self._engines:
-            source = self._sources[name]
-            try:
-                factory = source.load() if isinstance(source, EntryPoint) else source
-                self._engines[name] = factory(self._settings)
-            except ImportError as error:
-                package = getattr(error, "name", None) or "a package"
-                raise NotAvailable(
-                    f'The engine {name} needs {package}, which is not installed; run: pip install "oscine[{name}]"',
-                    param="engine",
-                ) from None
-        return self._engines[name]
+        with self._constructing:
+            if name not in self._engines:
+                self._engines[name] = self._construct(name)
+            return self._engines[name]
+
+    def _construct(self, name: str) -> Engine:
+        source = self._sources[name]
+        try:
+            factory: Factory = source.load() if isinstance(source, EntryPoint) else source
+            return factory(self._settings)
+        except ImportError as error:
+            package = getattr(error, "name", None) or "a package"
+            raise NotAvailable(
+                f'The engine {name} needs {package}, which is not installed; run: pip install "oscine[{name}]"',
+                param="engine",
+            ) from None

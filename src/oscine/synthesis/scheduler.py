@@ -4,8 +4,9 @@ A front opens a `Job`, submits utterances and reads each one's `Take`. The owner
 and never waits for a reader: a reader that is slow only makes its own lanes pause.
 
 Order. A listener's lanes go by playout deadline: when would this client run dry? A file's go by when it was last
-served, plus some patience, so that new listeners come first and books are not starved. Files leave a part of the lanes
-to listeners.
+served, plus some patience, so that new listeners come first and books are not starved. What nobody waits for at this
+moment (files, look-ahead, listeners with half a minute in hand) leaves a part of the lanes free, but always gets one;
+it is never stopped while there is room.
 """
 
 from __future__ import annotations
@@ -13,168 +14,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
 from typing import Final
 
 import numpy as np
 
-from oscine.audio.waveform import Samples
 from oscine.engines.protocol import Audio, Done, Engine, EngineBroken, Event, Failed, Lane, State, Utterance
 from oscine.errors import Busy, Cancelled, NotAvailable, OscineError, SynthesisFailed
+from oscine.synthesis.job import Job, Take
+from oscine.synthesis.job import Pace as Pace
 
 log = logging.getLogger(__name__)
 
 STEP_BUDGET_S: Final = 0.05
-AHEAD_S: Final = 30.0
-"""A request whose reader has this much audio waiting is left out until some of it was taken."""
-FILE_PATIENCE_S: Final = 2.0
-"""A file's lanes count as due this long after they were last served."""
+POLL_S: Final = 0.5
+"""How often an engine that has no room now is asked again."""
 ATTEMPTS: Final = 3
 MAX_RELOADS: Final = 3
 """Reloads in a row, without one finished utterance between them, after which the engine counts as broken."""
 _SEED_SPACE: Final = 2**63
-
-
-class Pace(Enum):
-    """Who reads: somebody who listens while it is spoken, or a file."""
-
-    LISTENER = "listener"
-    FILE = "file"
-
-
-class Take:
-    """One utterance's audio on its way from the engine to the reader."""
-
-    def __init__(self, job: Job, utterance: Utterance) -> None:
-        self.utterance = utterance
-        self.stats: dict[str, float] = {}
-        self._job = job
-        self._lane: Lane | None = None
-        self._held: list[Samples] = []
-        self._ready: deque[Samples] = deque()
-        self._waiting_samples = 0
-        self._released = False
-        self._attempts = 0
-        self._finished = False
-        self._error: OscineError | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether `read` would return at once."""
-        return bool(self._ready) or self._finished or self._error is not None or self._job.closed
-
-    def read(self) -> Samples | None:
-        """The next samples, float32 `[n]`; None at the end. Waits for them.
-
-        Raises SynthesisFailed when the piece could not be spoken, Cancelled when the job was closed.
-        """
-        with self._job.changed:
-            while not self.ready:
-                self._job.changed.wait()
-            if self._ready:
-                samples = self._ready.popleft()
-                self._waiting_samples -= len(samples)
-                self._job._was_read(len(samples))
-                return samples
-            if self._error is not None:
-                raise self._error
-            if self._finished:
-                self._job._retire(self)
-                return None
-            raise Cancelled("The request was cancelled.")
-
-    def _deliver(self, samples: Samples) -> None:
-        if self._job.hold:
-            self._held.append(samples)
-        else:
-            self._release(samples)
-
-    def _release(self, samples: Samples) -> None:
-        self._released = True
-        self._ready.append(samples)
-        self._waiting_samples += len(samples)
-
-    def _finish(self, stats: dict[str, float]) -> None:
-        if self._held:
-            self._release(np.concatenate(self._held))
-            self._held.clear()
-        self.stats = stats
-        self._finished = True
-
-
-class Job:
-    """A request's utterances in the scheduler. Close it, or use it with `with`."""
-
-    def __init__(self, scheduler: Scheduler, pace: Pace, hold: bool, label: str) -> None:
-        self.pace = pace
-        self.hold = hold
-        """Samples of an utterance are released when it is finished, so that a failed one can be tried again."""
-        self.label = label
-        self.changed = threading.Condition(scheduler._lock)
-        """Notified whenever something became readable."""
-        self.closed = False
-        self._scheduler = scheduler
-        self._takes: deque[Take] = deque()
-        self._arrived = time.monotonic()
-        self._served = self._arrived
-        self._playing_since: float | None = None
-        self._read_samples = 0
-
-    @property
-    def ready_since(self) -> float | None:
-        """When the engine was ready for this job, on the monotonic clock; None: it is still being loaded."""
-        loaded = self._scheduler.loaded_at
-        return None if loaded is None else max(loaded, self._arrived)
-
-    def submit(self, utterance: Utterance) -> Take:
-        """Queue an utterance; its audio comes in the order of submission. Raises what made the engine unusable."""
-        return self._scheduler._submit(self, utterance)
-
-    def close(self) -> None:
-        """Forget everything that is not finished and free the lanes; idempotent."""
-        self._scheduler._close_job(self)
-
-    def __enter__(self) -> Job:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _was_read(self, samples: int) -> None:
-        if self._playing_since is None:
-            self._playing_since = time.monotonic()
-        self._read_samples += samples
-        self._scheduler._wake.notify_all()
-
-    def _retire(self, take: Take) -> None:
-        if self._takes and self._takes[0] is take:
-            self._takes.popleft()
-        self._scheduler._wake.notify_all()
-
-    def _deadline(self, rate: int) -> float:
-        """When this job must be served next, on the monotonic clock; smaller is more urgent."""
-        if self.pace is Pace.FILE:
-            return self._served + FILE_PATIENCE_S
-        if self._playing_since is None:
-            return self._arrived
-        return self._playing_since + (self._read_samples + self._waiting()) / rate
-
-    def _waiting(self) -> int:
-        return sum(take._waiting_samples for take in self._takes)
-
-    def _far_ahead(self, take: Take, rate: int) -> bool:
-        head = self._takes[0] if self._takes else take
-        waiting = take._waiting_samples if take is head else self._waiting()
-        if waiting > AHEAD_S * rate:
-            return True
-        return (
-            self.pace is Pace.LISTENER
-            and self._playing_since is not None
-            and self._deadline(rate) - time.monotonic() > AHEAD_S
-        )
 
 
 class Scheduler:
@@ -215,10 +74,9 @@ class Scheduler:
         return len(self._open)
 
     def job(self, pace: Pace, *, hold: bool = False, label: str = "") -> Job:
-        """Take a place in the queue. Raises Busy at once when it is full."""
+        """Take a place in the queue. Raises Busy at once when it is full, and what made the engine unusable."""
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            self._check_usable()
             if len(self._jobs) >= self._max_jobs:
                 raise Busy("All places in the queue are taken; try again later.", retry_after=self._wait_estimate())
             job = Job(self, pace, hold, label)
@@ -237,10 +95,15 @@ class Scheduler:
 
     # -- called by readers ---------------------------------------------------------------------------------------------
 
+    def _check_usable(self) -> None:
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+        if self._closing:
+            raise Cancelled("The engine was closed.")
+
     def _submit(self, job: Job, utterance: Utterance) -> Take:
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            self._check_usable()
             if job.closed:
                 raise Cancelled("The request was cancelled.")
             take = Take(job, utterance)
@@ -266,6 +129,7 @@ class Scheduler:
     # -- the owner thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        failure: OscineError = Cancelled("The engine was closed.")
         try:
             self.engine.load(self._progress)
             self._loaded = True
@@ -273,44 +137,37 @@ class Scheduler:
             while self._turn():
                 pass
         except OscineError as error:
-            self._fail_all(error)
+            failure = error
         except Exception as error:
-            log.error("engine %s stopped: %s", self.engine.info.name, type(error).__name__)
-            self._fail_all(
-                NotAvailable(f"The engine {self.engine.info.name} could not be loaded ({type(error).__name__}).")
-            )
+            what = "could not be loaded" if self.loaded_at is None else "broke down and could not be loaded again"
+            log.error("engine %s %s: %s", self.engine.info.name, what, type(error).__name__)
+            failure = NotAvailable(f"The engine {self.engine.info.name} {what} ({type(error).__name__}).")
         finally:
-            for lane in list(self._open):
-                self._close_lane(lane)
-            self.engine.close()
+            self._fail_all(failure)
+            self._free()
 
     def _turn(self) -> bool:
         """Admit, step and hand out once; False when the scheduler was closed."""
-        with self._lock:
-            self._drop_closed()
-            if self._closing:
-                return False
-            try:
-                self._admit()
-            except EngineBroken:
-                self._recover()
-                return True
-            lanes = self._pick()
-            if not lanes:
-                self._wake.wait(AHEAD_S / 30 if self._open else None)
-                return True
         try:
+            with self._lock:
+                self._drop_closed()
+                if self._closing:
+                    return False
+                crowded = self._admit()
+                lanes = self._pick(crowded)
+                if not lanes:
+                    self._wake.wait(POLL_S if crowded else None)
+                    return True
             events = self.engine.step(lanes, STEP_BUDGET_S)
         except EngineBroken:
             self._recover()
-            return True
         except Exception as error:
-            log.error("engine %s failed in step: %s", self.engine.info.name, type(error).__name__)
+            log.error("engine %s failed: %s", self.engine.info.name, type(error).__name__)
             self._recover()
-            return True
-        with self._lock:
-            for event in events:
-                self._hand_out(event)
+        else:
+            with self._lock:
+                for event in events:
+                    self._hand_out(event)
         return True
 
     def _drop_closed(self) -> None:
@@ -318,52 +175,68 @@ class Scheduler:
             if take._job.closed:
                 self._close_lane(lane)
 
-    def _admit(self) -> None:
-        """Open lanes for waiting utterances, the most urgent job first, one utterance a job in turn."""
+    def _admit(self) -> bool:
+        """Open lanes for waiting utterances, the most urgent first; whether some had to stay outside."""
         rate = self.engine.info.sample_rate
         while True:
-            waiting = [(job._deadline(rate), order, job) for order, job in enumerate(self._jobs)]
-            for _, _, job in sorted(waiting, key=lambda entry: entry[:2]):
-                take = self._next_waiting(job)
-                if take is None or job._far_ahead(take, rate) or not self._room_for(job):
+            waiting = [
+                (job._due(take, rate), order, take)
+                for order, job in enumerate(self._jobs)
+                if (take := job._next_waiting()) is not None and not job._far_ahead(take, rate)
+            ]
+            for _, _, take in sorted(waiting, key=lambda entry: entry[:2]):
+                if not self._room_for(take):
                     continue
-                capacity = self.engine.capacity(take.utterance)
-                if capacity.state is State.NEVER:
-                    self._give_up(take, capacity.reason)
-                    break
-                if capacity.state is State.LATER:
-                    return  # smaller utterances of others must not overtake for ever
-                if capacity.state is State.NOW:
-                    lane = self.engine.open(take.utterance, threading.Event())
-                    take._lane = lane
-                    take._attempts += 1
-                    job._served = time.monotonic()
-                    self._open[lane] = take
-                    break
+                if not self._try_open(take):
+                    return True  # smaller utterances of others must not overtake for ever
+                break
             else:
-                return
+                return bool(waiting)
 
-    def _next_waiting(self, job: Job) -> Take | None:
-        return next(
-            (take for take in job._takes if take._lane is None and not take._finished and take._error is None), None
-        )
+    def _try_open(self, take: Take) -> bool:
+        """Open a lane for the take, or give it up; False when the engine has no room now."""
+        try:
+            capacity = self.engine.capacity(take.utterance)
+            if capacity.state is State.LATER:
+                return False
+            if capacity.state is State.NEVER:
+                take._fail(SynthesisFailed(capacity.reason))
+                return True
+            lane = self.engine.open(take.utterance, threading.Event())
+        except EngineBroken:
+            raise
+        except Exception as error:
+            log.error("engine %s could not open a lane: %s", self.engine.info.name, type(error).__name__)
+            take._fail(SynthesisFailed(f"The engine {self.engine.info.name} could not begin to speak this piece."))
+            return True
+        take._lane = lane
+        take._attempts += 1
+        take._job._served = time.monotonic()
+        self._open[lane] = take
+        return True
 
-    def _room_for(self, job: Job) -> bool:
-        """Whether the job's kind may take another lane: files leave a quarter of them (at least one) to listeners."""
+    def _room_for(self, take: Take) -> bool:
+        """Whether the take may have a lane now; a quarter of them, at least one, is for those who wait for sound."""
         lanes = self.engine.info.max_lanes
         if len(self._open) >= lanes:
             return False
-        if job.pace is Pace.LISTENER or lanes == 1:
+        rate = self.engine.info.sample_rate
+        if not take._job._patient(take, rate):
             return True
-        for_files = lanes - max(1, lanes // 4)
-        return sum(take._job.pace is Pace.FILE for take in self._open.values()) < for_files
+        return len(self._open) < lanes - max(1, lanes // 4) or not any(
+            other._job._patient(other, rate) for other in self._open.values()
+        )
 
-    def _pick(self) -> list[Lane]:
+    def _pick(self, crowded: bool) -> list[Lane]:
+        """The lanes to advance, the most urgent first.
+
+        Those whose reader has enough waiting pause, except where others wait for their places.
+        """
         rate = self.engine.info.sample_rate
         eligible = [
-            (take._job._deadline(rate), order, lane)
+            (take._job._due(take, rate), order, lane)
             for order, (lane, take) in enumerate(self._open.items())
-            if not take._job._far_ahead(take, rate)
+            if crowded or not take._job._far_ahead(take, rate)
         ]
         return [lane for _, _, lane in sorted(eligible, key=lambda entry: entry[:2])]
 
@@ -372,6 +245,8 @@ class Scheduler:
         if take is None:
             return
         job = take._job
+        if isinstance(event, Audio) and not np.isfinite(event.samples).all():
+            event = Failed(event.lane, "The engine made sound that holds no numbers.", retryable=True)
         if isinstance(event, Audio):
             take._deliver(event.samples)
             job._served = time.monotonic()
@@ -379,26 +254,17 @@ class Scheduler:
             self._close_lane(event.lane)
             take._finish(dict(event.stats))
             self._reloads = 0
-        elif isinstance(event, Failed):
+        else:
             self._close_lane(event.lane)
             if event.retryable and self._may_retry(take):
                 seed = (take.utterance.seed + take._attempts) % _SEED_SPACE
-                self._retry(take, replace(take.utterance, seed=seed))
+                take._again(replace(take.utterance, seed=seed))
             else:
-                self._give_up(take, event.error)
+                take._fail(SynthesisFailed(event.error))
         job.changed.notify_all()
 
     def _may_retry(self, take: Take) -> bool:
         return not take._released and take._attempts < ATTEMPTS and not take._job.closed
-
-    def _retry(self, take: Take, utterance: Utterance) -> None:
-        take._held.clear()
-        take._lane = None
-        take.utterance = utterance
-
-    def _give_up(self, take: Take, reason: str) -> None:
-        take._error = SynthesisFailed(reason)
-        take._job.changed.notify_all()
 
     def _close_lane(self, lane: Lane) -> None:
         self._open.pop(lane, None)
@@ -406,15 +272,15 @@ class Scheduler:
         self.engine.close_lane(lane)
 
     def _recover(self) -> None:
-        """The engine broke: fail or requeue what is open and load it again."""
+        """The engine broke: fail or requeue what is open and load it again. Never called with the lock."""
         with self._lock:
-            for lane, take in list(self._open.items()):
-                self._open.pop(lane)
+            for lane, take in self._open.items():
                 lane.stop.set()
                 if self._may_retry(take):
-                    self._retry(take, take.utterance)
+                    take._again(take.utterance)
                 else:
-                    self._give_up(take, "The engine broke down while it spoke this piece.")
+                    take._fail(SynthesisFailed("The engine broke down while it spoke this piece."))
+            self._open.clear()
             self._loaded = False
             self._reloads += 1
         self.engine.close()
@@ -424,22 +290,20 @@ class Scheduler:
         self._loaded = True
 
     def _fail_all(self, error: OscineError) -> None:
+        """Nothing will be spoken any more: tell whoever waits."""
         with self._lock:
             self._failure = error
             for job in self._jobs:
                 for take in job._takes:
-                    if not take._finished and take._error is None:
-                        take._error = error
+                    if not take._over:
+                        take._fail(error)
                 job.changed.notify_all()
 
-
-def whole(take: Take) -> Samples:
-    """All samples of a take, float32 `[n]`."""
-    parts = list(chunks(take))
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-def chunks(take: Take) -> Iterator[Samples]:
-    """The samples of a take as they come."""
-    while (samples := take.read()) is not None:
-        yield samples
+    def _free(self) -> None:
+        try:
+            with self._lock:
+                for lane in list(self._open):
+                    self._close_lane(lane)
+            self.engine.close()
+        except Exception as error:
+            log.error("engine %s could not be closed: %s", self.engine.info.name, type(error).__name__)

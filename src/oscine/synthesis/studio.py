@@ -109,6 +109,8 @@ class Studio:
         with self._lock:
             scheduler = self._schedulers.get(engine)
             if scheduler is None or scheduler.failure is not None:
+                if scheduler is not None:
+                    scheduler.close()  # an engine is never called from two threads
                 loaded = self.registry.get(engine)
                 missing = loaded.missing()
                 if missing is not None:
