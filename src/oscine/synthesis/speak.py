@@ -14,11 +14,13 @@ from oscine.audio.stretch import TimeStretch
 from oscine.audio.waveform import Samples
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import Cancelled
+from oscine.synthesis.job import Job, Take, chunks, whole
 from oscine.synthesis.plan import Piece, Plan
-from oscine.synthesis.scheduler import Job, Take, chunks, whole
 from oscine.synthesis.spool import Spool
 
 _NOTHING: Final[Samples] = np.zeros(0, np.float32)
+_Started = tuple[Piece, Take | Samples]
+"""A piece and where its sound comes from: the engine, or the spool."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,28 +41,19 @@ def speak(
     """Speak the plan's pieces (or `pieces`, which it made before) in order.
 
     With `spool`, pieces that were spoken before are read from it and new ones are kept; each piece then comes whole.
-    Without, the samples come as the engine makes them. Raises SynthesisFailed, Cancelled, DeliveryFailed.
+    Without, the samples come as the engine makes them. What is planned is spoken before an error of the text's writer
+    is raised. Raises SynthesisFailed, Cancelled, DeliveryFailed.
     """
-    upcoming = _Upcoming(plan, job) if pieces is None else _Upcoming(plan, job, iter(pieces))
-    window: deque[tuple[Piece, Take | Samples]] = deque()
-    ahead = max(2, plan.info.max_lanes)
+    if pieces is None:
+        pieces = plan.pieces(listener=not job.hold)
+        upcoming = _Live(pieces, plan, job, spool) if plan.live else _Upcoming(pieces, plan, job, spool)
+    else:
+        upcoming = _Upcoming(iter(pieces), plan, job, spool)
     try:
-        while True:
-            while len(window) < ahead and (piece := upcoming.take()) is not None:
-                window.append((piece, _start(piece, plan.info, job, spool)))
-            if not window:
-                if upcoming.ended:
-                    return
-                upcoming.wait()
-                if job.closed:
-                    raise Cancelled("The request was cancelled.")
-                continue
-            piece, source = window[0]
-            if isinstance(source, Take) and not source.ready and not upcoming.ended and len(window) < ahead:
-                upcoming.wait(source)
-                continue
-            window.popleft()
-            yield from _hear(piece, source, plan, spool)
+        while (started := upcoming.next()) is not None:
+            for spoken in _hear(*started, plan, spool):
+                upcoming.fill()
+                yield spoken
     finally:
         upcoming.close()
 
@@ -106,54 +99,60 @@ def _note_silence(plan: Plan, heard: int) -> None:
 
 
 class _Upcoming:
-    """The pieces to come.
+    """The pieces to come, started a bounded number ahead of the reader; planned as there is room for them."""
 
-    Text that is complete is planned as it is asked for; text that is still being written is planned in a thread of its
-    own, so that waiting for the writer never keeps finished audio back.
+    def __init__(self, pieces: Iterator[Piece], plan: Plan, job: Job, spool: Spool | None) -> None:
+        self._pieces = pieces
+        self._info = plan.info
+        self._job = job
+        self._spool = spool
+        self._ahead = max(2, plan.info.max_lanes)
+        self._started: deque[_Started] = deque()
+
+    def next(self) -> _Started | None:
+        """The next piece; None at the end."""
+        self.fill()
+        return self._started.popleft() if self._started else None
+
+    def fill(self) -> None:
+        """Start as many pieces as there is room for."""
+        while len(self._started) < self._ahead and (piece := next(self._pieces, None)) is not None:
+            self._started.append(self._start(piece))
+
+    def close(self) -> None:
+        """Plan no more; idempotent."""
+
+    def _start(self, piece: Piece) -> _Started:
+        return piece, _start(piece, self._info, self._job, self._spool)
+
+
+class _Live(_Upcoming):
+    """Pieces of a text that is still being written, planned and started in a thread of its own.
+
+    Waiting for the writer never keeps finished audio back, and listening never delays what is written meanwhile.
     """
 
-    def __init__(self, plan: Plan, job: Job, pieces: Iterator[Piece] | None = None) -> None:
-        self._job = job
-        self._pieces = plan.pieces(listener=not job.hold) if pieces is None else pieces
-        self._planned: deque[Piece] = deque()
+    def __init__(self, pieces: Iterator[Piece], plan: Plan, job: Job, spool: Spool | None) -> None:
+        super().__init__(pieces, plan, job, spool)
+        self._ended = self._closed = False
         self._error: BaseException | None = None
-        self._closed = False
-        self._read_to_end = False
-        self._live = plan.live and pieces is None
-        if self._live:
-            threading.Thread(target=self._follow, name="oscine-text", daemon=True).start()
+        threading.Thread(target=self._follow, name="oscine-text", daemon=True).start()
 
-    @property
-    def ended(self) -> bool:
-        """No further piece will come."""
+    def next(self) -> _Started | None:
         with self._job.changed:
-            return self._read_to_end and not self._planned and self._error is None
-
-    def take(self) -> Piece | None:
-        """The next piece; None: not yet, or `ended`."""
-        if not self._live:
-            piece = next(self._pieces, None)
-            self._read_to_end = piece is None
-            return piece
-        with self._job.changed:
-            if self._planned:
+            while not (self._started or self._ended or self._job.closed):
+                self._job.changed.wait()
+            if self._started:
                 self._job.changed.notify_all()
-                return self._planned.popleft()
+                return self._started.popleft()
+            if self._job.closed:
+                raise Cancelled("The request was cancelled.")
             if self._error is not None:
                 raise self._error
             return None
 
-    def wait(self, take: Take | None = None) -> None:
-        """Wait until there is a piece, the text has ended, or `take` has something to read."""
-        with self._job.changed:
-            while not (
-                self._planned
-                or self._read_to_end
-                or self._error
-                or self._job.closed
-                or (take is not None and take.ready)
-            ):
-                self._job.changed.wait()
+    def fill(self) -> None:
+        pass
 
     def close(self) -> None:
         with self._job.changed:
@@ -161,18 +160,25 @@ class _Upcoming:
             self._job.changed.notify_all()
 
     def _follow(self) -> None:
+        error: BaseException | None = None
         try:
             for piece in self._pieces:
                 with self._job.changed:
-                    while len(self._planned) >= 2 and not self._closed:
+                    while len(self._started) >= self._ahead and not self._stopped:
                         self._job.changed.wait()
-                    if self._closed:
+                    if self._stopped:
                         return
-                    self._planned.append(piece)
+                started = self._start(piece)
+                with self._job.changed:
+                    self._started.append(started)
                     self._job.changed.notify_all()
-        except BaseException as error:  # handed to the reader, who raises it
-            self._error = error
+        except BaseException as caught:  # handed to the reader, who raises it
+            error = caught
         finally:
             with self._job.changed:
-                self._read_to_end = True
+                self._error, self._ended = error, True
                 self._job.changed.notify_all()
+
+    @property
+    def _stopped(self) -> bool:
+        return self._closed or self._job.closed
