@@ -58,6 +58,7 @@ class Assembler:
         self._tail: Samples | None = None
         self._speech_end = 0
         self._piece: Piece | None = None
+        self._pause_ms = 0
         self._heard = False
         self._held = _NOTHING
         self._onset = 0
@@ -78,7 +79,7 @@ class Assembler:
                     self._piece = None
                 return _NOTHING
             start, end = bounds
-            out.append(self._enter(samples[max(0, start - self._margin) : start], spoken.piece.pause_ms))
+            out.append(self._enter(samples[max(0, start - self._margin) : start], self._pause_ms))
             samples, end, fresh = samples[start:], end - start, samples[start:]
             self._heard = True
         else:
@@ -98,8 +99,7 @@ class Assembler:
         if self._tail is None:
             return _NOTHING
         wanted = max(self._count(END_MS), self._count(tail_ms))
-        tail = fade_out(self._tail, min(self._edge, len(self._tail)))
-        tail = tail[: self._edge + wanted]
+        tail = fade_out(self._tail[: self._edge + wanted], self._edge)
         self._tail = None
         return self._emit(np.concatenate([tail, _silence(self._edge + wanted - len(tail))]))
 
@@ -109,7 +109,9 @@ class Assembler:
         return self._emitted / self._rate
 
     def _begin(self, piece: Piece) -> None:
+        silent = self._piece is None and not self._heard  # the pause before a piece without sound is not lost
         self._piece = piece
+        self._pause_ms = max(piece.pause_ms, self._pause_ms if silent else 0)
         self._heard = False
         self._held = _NOTHING
         self._quiet = 0

@@ -92,10 +92,14 @@ class Plan:
         seen: Counter[str] = Counter()
         group: list[tuple[str | None, Chunk]] = []
         before = after = count = 0
-        following = CONTINUES
-        for speaker, chunk, following in self._chunks(listener):
+        said, following = "", CONTINUES
+        for speaker, chunk, found in self._chunks(listener):
             if chunk is None:
-                after += following.ms or 0
+                following = following.joined(found)
+                after = self._pause_after(said, following)
+                if group and not self._goes_on(group, following):
+                    yield self._piece(count, group, before, seen)
+                    count, group = count + 1, []
                 continue
             if group and self._is_full(group, speaker, chunk):
                 yield self._piece(count, group, before, seen)
@@ -103,7 +107,8 @@ class Plan:
             if not group:
                 before = after
             group.append((speaker, chunk))
-            after = pause_after(chunk.text, following, asked_ms=self._asked_pause, speed=self.request.speed)
+            said, following = chunk.text, found
+            after = self._pause_after(said, following)
             if not self._goes_on(group, following):
                 yield self._piece(count, group, before, seen)
                 count, group = count + 1, []
@@ -114,16 +119,23 @@ class Plan:
             raise InvalidRequest("text has nothing that can be spoken; give it at least one word.", param="text")
         self.tail_ms = after if following.kind == "pause" else 0
 
-    @property
-    def _asked_pause(self) -> int | None:
+    def _pause_after(self, said: str, following: Break) -> int:
+        if not said:
+            return following.ms or 0
         asked = self.request.chunk_pause_ms
-        return self.settings.chunk_silence_ms if asked is None else asked
+        asked = self.settings.chunk_silence_ms if asked is None else asked
+        return pause_after(said, following, asked_ms=asked, speed=self.request.speed)
+
+    @property
+    def _language(self) -> str | None:
+        """BCP 47; None: the engine decides."""
+        asked = (self.request.language or "auto").lower()
+        return None if asked == "auto" else asked
 
     def _chunks(self, listener: bool) -> Iterator[tuple[str | None, Chunk | None, Break]]:
         """Speaker, chunk and what follows it; a pause before the first word comes without a chunk."""
         first: int | None = FIRST_CHARS if listener else None
-        language = (self.request.language or self.info.languages[0]).split("-")[0]
-        language = self.info.languages[0] if language == "auto" else language
+        language = (self._language or self.info.languages[0]).split("-")[0]
         passages = read(
             self._watched(),
             speakers=self.cast.labels,
@@ -132,8 +144,11 @@ class Plan:
             keep_phonemes=self.info.capabilities.inline_phonemes,
             live=self.live,
             warn=self.warn,
+            language=language,
         )
         for passage in passages:
+            if self.live:
+                check_words(passage.text)
             held: Chunk | None = None
             lengths = self.lengths
             for chunk in split(
@@ -156,10 +171,13 @@ class Plan:
         """The text as it arrives, stopped where it becomes longer than allowed."""
         total, limit = 0, self.settings.max_text_length
         for part in self.text:
+            if not isinstance(part, str):
+                raise InvalidRequest("text must be a string or an iterator of strings.", param="text")
             total += len(part)
             if limit and total > limit:
                 raise InvalidRequest(
-                    f"text is longer than {limit} characters; send it in parts, or raise MAX_TEXT_LENGTH or --max-text.",
+                    f"text is longer than {limit:,} characters; send it in parts, or raise the limit with"
+                    " MAX_TEXT_LENGTH or --max-text (0 = no limit).",
                     param="text",
                 )
             yield part
@@ -188,7 +206,7 @@ class Plan:
                 "turns": [[turn.speaker, turn.text] for turn in turns],
                 "voices": {label: prompt.key for label, prompt in prompts.items()},
                 "speed": self.speed,
-                "language": self.request.language,
+                "language": self._language,
                 "options": options,
                 "seed": self.seed,
             }
@@ -200,7 +218,7 @@ class Plan:
             prompts=prompts,
             seed=int(key[:16], 16) >> 1,
             speed=self.speed,
-            language=self.request.language,
+            language=self._language,
             options=options,
         )
         self.characters += sum(len(turn.text) for turn in turns)
