@@ -15,6 +15,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,10 @@ _HEADER: Final = struct.Struct("<4sIfII")
 """Magic, sample rate (Hz), scale, number of samples, CRC-32 of the samples."""
 _MAGIC: Final = b"OSP1"
 _FULL_SCALE: Final = 32767
+_QUIETEST: Final = 1e-6
+"""Scale of a piece whose peak is below it: 120 dB below full scale nobody hears the difference."""
+_BEING_WRITTEN_S: Final = 3600.0
+"""A file beside its place that is younger may be another process's, which is about to rename it."""
 
 
 class Spool:
@@ -52,9 +57,9 @@ class Spool:
             return None
         samples = _unpack(data, sample_rate)
         if samples is None:
-            path.unlink(missing_ok=True)
+            _remove(path)
             return None
-        os.utime(path)
+        _touch(path)
         return samples
 
     def write(self, key: str, samples: Samples, sample_rate: int) -> Samples:
@@ -89,10 +94,12 @@ class Spool:
         path = self._folder / "jobs" / f"{sha256(job.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
         try:
             seed = int(json.loads(path.read_text())["seed"])
-            os.utime(path)
+        except (OSError, ValueError, OverflowError, KeyError, TypeError):
+            seed = -1
+        if 0 <= seed < 2**63:
+            _touch(path)
             return seed
-        except (OSError, ValueError, KeyError, TypeError):
-            seed = secrets.randbelow(2**31)
+        seed = secrets.randbelow(2**31)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -111,7 +118,10 @@ class Spool:
                 facts = path.stat()
             except OSError:
                 continue
-            if now - facts.st_mtime > self._max_age_s:
+            age = now - facts.st_mtime
+            if path.name.startswith(".") and age < _BEING_WRITTEN_S:
+                continue
+            if age > self._max_age_s:
                 _remove(path)
             else:
                 kept.append((facts.st_mtime, facts.st_size, path))
@@ -133,8 +143,7 @@ class Spool:
 
 
 def _pack(samples: Samples, sample_rate: int) -> bytes:
-    scale = float(np.max(np.abs(samples))) if len(samples) else 0.0
-    scale = scale or 1.0
+    scale = max(_QUIETEST, float(np.max(np.abs(samples), initial=0.0)))
     body = np.round(samples * np.float32(_FULL_SCALE / scale)).astype("<i2").tobytes()
     return _HEADER.pack(_MAGIC, sample_rate, scale, len(samples), zlib.crc32(body)) + body
 
@@ -148,6 +157,12 @@ def _unpack(data: bytes, sample_rate: int) -> Samples | None:
         return None
     samples: Samples = np.frombuffer(body, dtype="<i2").astype(np.float32) * np.float32(scale / _FULL_SCALE)
     return samples
+
+
+def _touch(path: Path) -> None:
+    """Note that it was used; a folder that can only be read keeps its times."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 def _remove(path: Path) -> None:
