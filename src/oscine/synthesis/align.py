@@ -27,6 +27,7 @@ class Envelope:
 
     def __init__(self, sample_rate: int) -> None:
         self._frame = sample_rate * FRAME_MS // 1000
+        self._frame_s = self._frame / sample_rate
         self._rest: Samples = np.zeros(0, np.float32)
         self._levels: list[np.ndarray] = []
 
@@ -42,13 +43,13 @@ class Envelope:
         """The quiet places in seconds, as (start, end), without those at the ends."""
         if not self._levels:
             return []
-        power = np.concatenate(self._levels)[: round(length_s * 1000 / FRAME_MS)]
+        power = np.concatenate(self._levels)[: round(length_s / self._frame_s)]
         if len(power) < 3:
             return []
         loud = float(np.percentile(power, 90)) or 1.0
         below = power < loud * 10 ** (-QUIET_DB / 10)
         edges = np.flatnonzero(np.diff(np.concatenate([[False], below, [False]]).astype(np.int8)))
-        runs = edges.reshape(-1, 2) * (FRAME_MS / 1000)
+        runs = edges.reshape(-1, 2) * self._frame_s
         return [(float(a), float(b)) for a, b in runs if a > 0 and b < length_s - 0.02 and b - a >= SHORTEST_PAUSE_S]
 
 
