@@ -127,16 +127,43 @@ class StreamMaster:
         self._heard = LoudnessMeter(sample_rate)
         self._limiter = TruePeakLimiter(sample_rate, ceiling_dbtp)
         self._gauge = _Gauge(sample_rate)
+        self._waiting: Samples = _NOTHING
         self._gain_db: float | None = None
 
     def push(self, samples: Samples) -> Samples:
-        """Add samples, float32 `[n]`; returns what is finished."""
+        """Add samples, float32 `[n]`; returns what is finished. The first 0.4 s wait until they are measured."""
         if not len(samples):
             return _NOTHING
         if self._target is None:
             return self._gauge.push(self._limiter.push(samples))
         self._heard.push(samples)
         loudness = self._heard.integrated()
+        if self._gain_db is None:
+            self._waiting = samples = np.concatenate([self._waiting, samples])
+            if loudness is None:
+                return _NOTHING
+        return self._apply(samples, loudness)
+
+    def settle(self) -> Samples:
+        """Wait no longer for enough sound to be measured; returns what is finished.
+
+        To be called where a piece ends: what follows may take long.
+        """
+        if self._gain_db is not None or not len(self._waiting):
+            return _NOTHING
+        return self._apply(self._waiting, _loudness_of_little(self._waiting, self._rate))
+
+    def finish(self) -> Samples:
+        """The rest of the track."""
+        return np.concatenate([self.settle(), self._gauge.push(self._limiter.finish())])
+
+    def level(self) -> Level:
+        """The level of what has left; final after `finish`."""
+        return self._gauge.level()
+
+    def _apply(self, samples: Samples, loudness: float | None) -> Samples:
+        assert self._target is not None
+        self._waiting = _NOTHING
         wanted = 0.0 if loudness is None else _bounded(self._target - loudness)
         if self._gain_db is None:
             self._gain_db = wanted
@@ -145,14 +172,6 @@ class StreamMaster:
         gain = np.float32(10) ** (np.linspace(self._gain_db, end_db, len(samples), dtype=np.float32) / np.float32(20))
         self._gain_db = end_db
         return self._gauge.push(self._limiter.push(samples * gain))
-
-    def finish(self) -> Samples:
-        """The rest of the track."""
-        return self._gauge.push(self._limiter.finish())
-
-    def level(self) -> Level:
-        """The level of what has left; final after `finish`."""
-        return self._gauge.level()
 
 
 def settled_gain(samples: Samples, sample_rate: int, target: float, ceiling: float) -> float:
@@ -181,6 +200,11 @@ def settled_gain(samples: Samples, sample_rate: int, target: float, ceiling: flo
 def ceiling_for(lossy: bool) -> float:
     """The ceiling in dBTP for the limiter, so that the decoded file stays below `CEILING_DBTP`."""
     return CEILING_DBTP - (LOSSY_MARGIN_DB if lossy else 0.1)
+
+
+def _loudness_of_little(samples: Samples, sample_rate: int) -> float | None:
+    """LUFS of less than the 400 ms that BS.1770 needs, as if it went on like that."""
+    return integrated_loudness(np.resize(samples, sample_rate // 2), sample_rate)
 
 
 def _bounded(gain_db: float) -> float:

@@ -14,10 +14,10 @@ import numpy as np
 from oscine.audio.resample import Resampler
 from oscine.audio.waveform import Samples, Waveform
 from oscine.synthesis.assemble import Assembler
+from oscine.synthesis.job import Job
 from oscine.synthesis.master import FileMaster, StreamMaster
 from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.result import Report
-from oscine.synthesis.scheduler import Job
 from oscine.synthesis.speak import Spoken, speak
 from oscine.synthesis.spool import Spool
 
@@ -155,6 +155,8 @@ class Track:
         for part in spoken:
             samples = assembler.push(part)
             yield from self._out(master.push(resampler.push(samples) if resampler else samples))
+            if part.last and isinstance(master, StreamMaster):
+                yield from self._out(master.settle())
             if part.last and not again:
                 self._note(part)
         samples = assembler.finish(self._tail_ms())
