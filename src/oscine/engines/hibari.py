@@ -102,6 +102,9 @@ class HibariEngine:
     def capacity(self, utterance: Utterance) -> Capacity:
         if len(utterance.turns) != 1:
             return never("hibari speaks one speaker at a time.")
+        name = utterance.prompts[utterance.turns[0].speaker].name
+        if name not in self._voices and not _is_here(name):
+            return never(f"The voice {name} of hibari is not downloaded; run: oscine download hibari")
         return NOW if len(self._open) < self.info.max_lanes else LATER
 
     def open(self, utterance: Utterance, stop: threading.Event) -> Lane:
@@ -156,6 +159,8 @@ class HibariEngine:
 def _outcome(lane: _Lane) -> list[Event]:
     assert lane.work is not None
     error = lane.work.exception()
+    if isinstance(error, NotAvailable):
+        return [Failed(lane, error.message, retryable=False)]
     if error is not None:
         return [Failed(lane, f"hibari could not speak this piece ({type(error).__name__}).", retryable=True)]
     samples = lane.work.result()
@@ -171,6 +176,10 @@ def _voice(name: str) -> Hibari:
     except FileNotFoundError:
         raise NotAvailable(f"The voice {name} is not downloaded; run: oscine download hibari", param="voice") from None
     return Hibari(voice=name, threads=1)
+
+
+def _is_here(name: str) -> bool:
+    return any(preset.name == name and preset.installed for preset in _presets())
 
 
 def _phonemizer(*, british: bool) -> object:
