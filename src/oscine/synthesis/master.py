@@ -8,6 +8,7 @@ is learned.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,9 @@ SETTLE_S: Final = 30.0
 TOLERANCE_LU: Final = 0.3
 """A file further from its target than this is mastered again."""
 MAX_GAIN_DB: Final = 30.0
+BLOCK_S: Final = 1.0
+FIRST_BLOCK_S: Final = 0.2
+"""What of a stream's piece is mastered first, so that it can leave."""
 SLEW_DB_PER_S: Final = 0.5
 """How fast a stream's gain may move; slower than anybody hears as a change."""
 _CLOSE_LU: Final = 0.05
@@ -89,6 +93,10 @@ class FileMaster:
         self._waiting_count += len(samples)
         return self._settle() if self._waiting_count >= self._settle_count else _NOTHING
 
+    def parts(self, samples: Samples) -> Iterator[Samples]:
+        """Like `push`, as `StreamMaster` has it."""
+        yield self.push(samples)
+
     def finish(self) -> Samples:
         """The rest of the track."""
         settled = self._settle() if self.gain_db is None else _NOTHING
@@ -114,8 +122,9 @@ class FileMaster:
         return self._apply(waiting, self.gain_db)
 
     def _apply(self, samples: Samples, gain_db: float) -> Samples:
-        scaled = samples if gain_db == 0 else samples * np.float32(10 ** (gain_db / 20))
-        return self._gauge.push(self._limiter.push(scaled))
+        gain = np.float32(10 ** (gain_db / 20))
+        blocks = _blocks(samples, self._rate)
+        return _joined(self._gauge.push(self._limiter.push(block * gain if gain_db else block)) for block in blocks)
 
 
 class StreamMaster:
@@ -132,17 +141,23 @@ class StreamMaster:
 
     def push(self, samples: Samples) -> Samples:
         """Add samples, float32 `[n]`; returns what is finished. The first 0.4 s wait until they are measured."""
+        return _joined(self.parts(samples))
+
+    def parts(self, samples: Samples) -> Iterator[Samples]:
+        """Like `push`, in parts: all is measured before the first leaves, which need not wait until all is mastered."""
         if not len(samples):
-            return _NOTHING
+            return
         if self._target is None:
-            return self._gauge.push(self._limiter.push(samples))
+            yield self._gauge.push(self._limiter.push(samples))
+            return
         self._heard.push(samples)
         loudness = self._heard.integrated()
         if self._gain_db is None:
             self._waiting = samples = np.concatenate([self._waiting, samples])
             if loudness is None:
-                return _NOTHING
-        return self._apply(samples, loudness)
+                return
+        for block in _blocks(samples, self._rate, first_s=FIRST_BLOCK_S):
+            yield self._apply(block, loudness)
 
     def settle(self) -> Samples:
         """Wait no longer for enough sound to be measured; returns what is finished.
@@ -174,6 +189,19 @@ class StreamMaster:
         return self._gauge.push(self._limiter.push(samples * gain))
 
 
+def _blocks(samples: Samples, sample_rate: int, *, first_s: float = BLOCK_S) -> Iterator[Samples]:
+    """`samples` in blocks of `BLOCK_S`, the first one of `first_s`: what is worked on at once takes little memory."""
+    start, length = 0, round(first_s * sample_rate)
+    while start < len(samples):
+        yield samples[start : start + length]
+        start, length = start + length, round(BLOCK_S * sample_rate)
+
+
+def _joined(parts: Iterable[Samples]) -> Samples:
+    found = [part for part in parts if len(part)]
+    return np.concatenate(found) if found else _NOTHING
+
+
 def settled_gain(samples: Samples, sample_rate: int, target: float, ceiling: float) -> float:
     """The gain in dB that brings `samples` to `target` LUFS when a limiter keeps them below `ceiling` dBTP.
 
@@ -188,13 +216,19 @@ def settled_gain(samples: Samples, sample_rate: int, target: float, ceiling: flo
     if peak < 10 ** ((ceiling - 3) / 20):
         return gain
     for _ in range(4):
-        limiter = TruePeakLimiter(sample_rate, ceiling)
-        limited = np.concatenate([limiter.push(samples * np.float32(10 ** (gain / 20))), limiter.finish()])
-        reached = integrated_loudness(limited, sample_rate)
+        reached = _limited_loudness(samples, sample_rate, gain, ceiling)
         if reached is None or abs(target - reached) < _CLOSE_LU:
             break
         gain = _bounded(gain + target - reached)
     return gain
+
+
+def _limited_loudness(samples: Samples, sample_rate: int, gain_db: float, ceiling: float) -> float | None:
+    limiter, meter = TruePeakLimiter(sample_rate, ceiling), LoudnessMeter(sample_rate)
+    for block in _blocks(samples, sample_rate):
+        meter.push(limiter.push(block * np.float32(10 ** (gain_db / 20))))
+    meter.push(limiter.finish())
+    return meter.integrated()
 
 
 def ceiling_for(lossy: bool) -> float:

@@ -52,8 +52,8 @@ def speak(
     try:
         while (started := upcoming.next()) is not None:
             for spoken in _hear(*started, plan, spool):
-                upcoming.fill()
                 yield spoken
+                upcoming.widen()
     finally:
         upcoming.close()
 
@@ -106,7 +106,8 @@ class _Upcoming:
         self._info = plan.info
         self._job = job
         self._spool = spool
-        self._ahead = max(2, plan.info.max_lanes)
+        self._most = max(2, plan.info.max_lanes)
+        self._ahead = self._most if job.hold else 1  # with a listener, nothing competes with the first sound
         self._started: deque[_Started] = deque()
 
     def next(self) -> _Started | None:
@@ -118,6 +119,11 @@ class _Upcoming:
         """Start as many pieces as there is room for."""
         while len(self._started) < self._ahead and (piece := next(self._pieces, None)) is not None:
             self._started.append(self._start(piece))
+
+    def widen(self) -> None:
+        """The first sound is out: start as many pieces as there is room for."""
+        self._ahead = self._most
+        self.fill()
 
     def close(self) -> None:
         """Plan no more; idempotent."""
@@ -152,7 +158,8 @@ class _Live(_Upcoming):
             return None
 
     def fill(self) -> None:
-        pass
+        with self._job.changed:
+            self._job.changed.notify_all()
 
     def close(self) -> None:
         with self._job.changed:

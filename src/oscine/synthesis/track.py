@@ -154,7 +154,8 @@ class Track:
         self._count = 0
         for part in spoken:
             samples = assembler.push(part)
-            yield from self._out(master.push(resampler.push(samples) if resampler else samples))
+            for finished in master.parts(resampler.push(samples) if resampler else samples):
+                yield from self._out(finished)
             if part.last and isinstance(master, StreamMaster):
                 yield from self._out(master.settle())
             if part.last and not again:
