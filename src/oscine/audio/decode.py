@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,9 +98,9 @@ def _announced_seconds(container: Any, stream: Any, data: bytes) -> float:
     kind = container.format.name.split(",")[0]
     if kind == "wav":
         size = int.from_bytes(data[4:8], "little")
-        missing = size + 8 - len(data) if size < _UNKNOWN_SIZE else 0
+        missing = max(0, size + 8 - len(data)) if size < _UNKNOWN_SIZE else 0
         stored = float(stream.duration * stream.time_base) if stream.duration else 0.0
-        return stored * (1 + max(0, missing) / len(data))
+        return stored + missing * 8 / (stream.codec_context.bit_rate or math.inf)
     if kind == "mp3" and not _counts_frames(data):
         return 0.0
     if kind in _EXACT and stream.duration:
