@@ -64,10 +64,10 @@ def normalise(text: str, rules: Rules = ALL_RULES, *, keep_phonemes: bool = Fals
         text = drop_controls(text)
     if rules.markdown:
         text = strip_inline(text)
-    if rules.emails:
-        text = read_emails(text, language)
     if rules.urls:
         text = read_urls(text, language)
+    if rules.emails:
+        text = read_emails(text, language)
     if rules.quotes:
         text = plain_quotes(text)
     if rules.repeats:

@@ -100,12 +100,8 @@ class Lexicon:
         spoken: list[str] = []
         at = 0
         while at < len(tokens):
-            found = max(
-                _longest(self._folded, tokens, at, fold=True),
-                _longest(self._exact, tokens, at, fold=False),
-                key=lambda hit: hit[0],
-            )
-            end, form = found
+            hits = [_longest(self._exact, tokens, at, fold=False), _longest(self._folded, tokens, at, fold=True)]
+            end, form = max(hits, key=lambda hit: hit[0])
             spoken.append(tokens[at] if form is None else form)
             at = at + 1 if form is None else end
         return "".join(spoken)

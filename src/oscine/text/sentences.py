@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 from oscine.text.characters import CLOSERS, SPACELESS, speakable
@@ -13,9 +14,7 @@ _MARKER: Final = re.compile(r"[(\[]?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})[.)\]]{1,2
 _ABBREVIATION: Final = re.compile(
     r"(?:^|[\s(\"'“])(?:e\.g|i\.e|cf|vs|approx|ca|al|etc|resp|incl|esp|viz|[A-Za-z])\.$", re.IGNORECASE
 )
-_TITLE: Final = re.compile(
-    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Mx|Dr|Prof|St|Rev|Fr|Gen|Col|Capt|Lt|Sgt|Hon|Pres|Gov|Sen|Rep|Sir|Messrs|Mt|Ft|Fig|Figs|Eq|Vol|No|Nos|pp|Inc|Ltd)\.$"
-)
+_TITLE: Final = re.compile(r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Capt|Lt|Sgt|Col|Gen|Messrs)\.$")
 _INITIALS: Final = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.){1,3}$")
 _DOTTED: Final = re.compile(rf"[^\W{SPACELESS}]\.$")
 
@@ -33,6 +32,8 @@ def sentence_ends(text: str, language: str = "en") -> list[int]:
         if ends and _belongs(text, ends[-2] if len(ends) > 1 else 0, ends[-1], segment):
             ends[-1] = end
         else:
+            if ends and (closing := _CLOSING.match(segment)):
+                ends[-1] += closing.end()
             ends.append(end)
         start = end
     return ends
@@ -40,10 +41,20 @@ def sentence_ends(text: str, language: str = "en") -> list[int]:
 
 def inner_ends(text: str, language: str = "en") -> list[int]:
     """Offsets where a sentence ends, also inside of quotes and brackets, which are otherwise kept together."""
-    return sentence_ends(text.translate(_BLANKED), language)
+    return [_before_opening(text, end) for end in sentence_ends(text.translate(_BLANKED), language)]
 
 
-_BLANKED: Final = str.maketrans(dict.fromkeys('"“”„«»‹›()[]{}（）「」『』【】《》〈〉', " "))
+_PAIRED: Final = frozenset('"“”„«»‹›()[]{}（）「」『』【】《》〈〉')
+_BLANKED: Final = str.maketrans(dict.fromkeys(_PAIRED, " "))
+_CLOSING: Final = re.compile(r"[”»)\]}）］】」』》〉]{1,4}+\s*+")
+
+
+def _before_opening(text: str, end: int) -> int:
+    """`end` without the quotes and brackets that open what follows."""
+    at = end
+    while at and end < len(text) and text[at - 1] in _PAIRED:
+        at -= 1
+    return at if at and text[at - 1].isspace() else end
 
 
 def _segments(text: str, language: str) -> list[str]:
@@ -83,7 +94,7 @@ def _at_blank(window: str) -> str:
 
 def _belongs(text: str, start: int, end: int, following: str) -> bool:
     """Whether what sentencex takes for the next sentence goes on with the one in `text[start:end]`."""
-    if not speakable(following):
+    if not speakable(following) or unicodedata.category(following[0])[0] == "M" or following[0] in "\u200c\u200d":
         return True
     before = text[max(start, end - 60) : end]
     bare = before.strip()

@@ -113,7 +113,7 @@ def _first_clause(text: str, start: int, end: int, first: int) -> int | None:
     best = None
     start += len(text[start:end]) - len(text[start:end].lstrip())
     for found in _BREAKS.finditer(text, start, min(end, start + 2 * first)):
-        if found.lastgroup not in ("strong", "weak"):
+        if found.lastgroup not in ("strong", "weak") or _tears(text, found.end()):
             continue
         said, rest = text[start : found.end()], text[found.end() : end].strip()
         if len(said.split()) + len(said) / 12 < 3 or len(rest) < 10:
@@ -157,7 +157,7 @@ def _best_break(text: str, start: int, end: int, limit: int, target: float, inne
         kind, at = found.lastgroup or "blank", found.end()
         if _length(text, start, at) > limit or at >= end or at == start:
             continue
-        if kind == "letter" and not _may_part(text, at):
+        if kind != "blank" and (_tears(text, at) or (kind == "letter" and not _may_part(text, at))):
             continue
         score = _score(kind, at - start, target)
         if score > best_score:
@@ -190,13 +190,12 @@ def _may_part(text: str, at: int) -> bool:
     """Whether text without spaces may be broken before `text[at]`: in no grapheme cluster, before no closing mark."""
     if not 0 < at < len(text):
         return False
-    before, after = text[at - 1], text[at]
-    return (
-        after not in _NO_START
-        and before not in _NO_END
-        and unicodedata.category(after)[0] != "M"
-        and not unicodedata.combining(after)
-    )
+    return text[at] not in _NO_START and text[at - 1] not in _NO_END and not _tears(text, at)
+
+
+def _tears(text: str, at: int) -> bool:
+    """Whether `text[at]` belongs to the character before it."""
+    return at < len(text) and (unicodedata.category(text[at])[0] == "M" or text[at] in "\u200c\u200d")
 
 
 def _after_blanks(text: str, start: int, end: int) -> int:

@@ -1,0 +1,42 @@
+"""Text that would take minutes if any step looked at it again and again."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+
+from oscine.errors import InvalidRequest
+from oscine.text.normalise import normalise
+from oscine.text.pronounce import Lexicon
+from oscine.text.script import read, speakers_in
+from oscine.text.split import check_words, split
+
+SIZE = 100_000
+UNITS = [
+    "1", "(", ".", '"', "“", "`", "` ", "``a", "*", "* ", "*a", "_a", "（。", "http://", "www.", "a@", "a.",
+    "a-", " ", "\n", "[", "[a](", "[](<", "![", "<", "<a ", "<!--", "&", "&a", "&#", "[pause ", "[pause:x]",
+    "[pause:1s]", "-", " -", "- ", "—", "\t", "|", "a | b\n", "#", "> ", ":", "Alice:", "Alice: hi\n",
+    "Dr. ", "J. ", "a. ", "!", "! ", "!?", ". ", "\u0301\u0323", "\u200d", "😀", "~", "\\", "\r", "/", "a, ",
+    '"a. ', "a.” ", "[a](/", "[^a", "ก", "漢", "'a", "' ", "a' ", "{", "1,", "1 ", "~~~\n", "```a", "word ",
+    "Hello there. ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_flood_of_one_sign_is_read_at_once(unit: str) -> None:
+    text = unit * (SIZE // len(unit))
+    lexicon = Lexicon({"a b": "x", "1": "one", "Alice": "y"})
+    started = time.perf_counter()
+    normalise(text)
+    lexicon.apply(text)
+    speakers_in(text)
+    for passage in read([text]):
+        list(split(passage.text, limit=300, pack=200, shortest=20, first=60))
+    list(split(text, limit=300))
+    for _ in read((text[i : i + 20] for i in range(0, len(text), 20)), live=True):
+        pass
+    with contextlib.suppress(InvalidRequest):
+        check_words(text)
+    assert time.perf_counter() - started < 20
