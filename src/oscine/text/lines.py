@@ -6,9 +6,10 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from oscine.text.characters import CLOSERS, SPACELESS, WIDE, ends_sentence, speakable
+from oscine.text.characters import CLOSERS, SPACELESS, ends_sentence, is_wide, speakable
 from oscine.text.sentences import sentence_ends
 
 LONGEST: Final = 4000
@@ -91,7 +92,7 @@ class Wrapping:
         if edge := self._edge():
             word = _FIRST_WORD.match(following)
             return width + 1 + _width(word[1] if word else "") > edge - 10
-        return width >= 40 and not ends_sentence(line) and (first.islower() or bool(WIDE.match(first)))
+        return width >= 40 and not ends_sentence(line) and (first.islower() or is_wide(first))
 
     def _edge(self) -> int:
         """The width at which the text is wrapped; 0: it is not."""
@@ -111,6 +112,8 @@ def cut_point(text: str, limit: int) -> tuple[int, bool]:
     if ends:
         return ends[-1], True
     blanks = [found.end() for found in _BLANK.finditer(text, limit // 2, limit)]
+    if not blanks and not text.isascii():
+        blanks = [found.end() for found in _between_letters().finditer(text, limit // 2, limit)]
     return (blanks[-1], False) if blanks else (0, False)
 
 
@@ -183,9 +186,14 @@ _FIRST_WORD: Final = re.compile(r"\s*(\S{0,60})")
 _SENTENCE: Final = re.compile(
     rf"(?:(?<![A-Z]\.)(?<=\w\w\w)\.|[!?…])[{re.escape(CLOSERS)}*_]{{0,4}}+\s++|[。！？][{re.escape(CLOSERS)}]{{0,4}}+"
 )
-_BLANK: Final = re.compile(rf"\s++|[，、；]|(?<=[{SPACELESS}])(?=[{SPACELESS}])")
+_BLANK: Final = re.compile(r"\s++|[，、；]")
 _CANDIDATE: Final = re.compile(r"[.!?…؟।॥][^\s\w]{0,6}+\s+\S|[。！？][^\w]{0,6}+\w")
 _HELD: Final = re.compile(r"[ \t>]*+(?:\||`{3}|~{3}|<!--)")
+
+
+@cache
+def _between_letters() -> re.Pattern[str]:
+    return re.compile(rf"(?<=[{SPACELESS}])(?=[{SPACELESS}])")
 
 
 def _may_part(text: str, end: int) -> bool:
@@ -207,4 +215,4 @@ def _may_part(text: str, end: int) -> bool:
 def _width(text: str) -> int:
     """Columns in a fixed-width font."""
     text = text.strip()
-    return len(text) if text.isascii() else len(text) + len(WIDE.findall(text))
+    return len(text) if text.isascii() else len(text) + sum(map(is_wide, text))

@@ -18,7 +18,7 @@ _SAYS: Final = {
 }
 _LONGEST_PATH: Final = 30
 _ADDRESS: Final = r"[^\s<>\"“”„«»`\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef]"
-_URL: Final = re.compile(rf"(?<![A-Za-z0-9])(?:(?:https?|ftp|file|wss?)://|www\.(?=[^\W_])){_ADDRESS}++", re.IGNORECASE)
+_URL: Final = re.compile(rf"(?<![A-Za-z0-9])(?i:(?:https?|ftp|file|wss?)://|www\.(?=[^\W_])){_ADDRESS}++")
 _LABEL: Final = r"[^\W_](?:[^\W_]|-){0,62}+"
 _HOST: Final = re.compile(rf"(?<![\w.@/:+\\-]){_LABEL}(?:\.{_LABEL})++(?::\d{{2,5}}(?!\w))?+(?:/{_ADDRESS}*+)?+(?!@)")
 _EMAIL: Final = re.compile(

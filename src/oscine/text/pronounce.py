@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from oscine.errors import InvalidRequest
@@ -16,7 +16,6 @@ MAX_ENTRIES: Final = 1000
 MAX_LENGTH: Final = 200
 """Characters of a word or of a spoken form."""
 
-_TOKEN: Final = re.compile(rf"[{SPACELESS}]|[^\W{SPACELESS}](?:[^\W{SPACELESS}]|[{MARKS}])*+|\s++|.", re.DOTALL)
 _END: Final = ""
 _Trie = dict[str, Any]
 
@@ -96,7 +95,7 @@ class Lexicon:
         """`text` with every known word in its spoken form."""
         if not self.entries or not text:
             return text
-        tokens = _TOKEN.findall(text)
+        tokens = _token().findall(text)
         spoken: list[str] = []
         at = 0
         while at < len(tokens):
@@ -120,6 +119,8 @@ def _wrong(key: object, spoken: object) -> str | None:
 
 
 def _json(text: str) -> object:
+    import json
+
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -132,8 +133,13 @@ def _json(text: str) -> object:
         ) from None
 
 
+@cache
+def _token() -> re.Pattern[str]:
+    return re.compile(rf"[{SPACELESS}]|[^\W{SPACELESS}](?:[^\W{SPACELESS}]|[{MARKS}])*+|\s++|.", re.DOTALL)
+
+
 def _tokens(text: str) -> list[str]:
-    return [" " if token.isspace() else token for token in _TOKEN.findall(text)]
+    return [" " if token.isspace() else token for token in _token().findall(text)]
 
 
 def _longest(trie: _Trie, tokens: list[str], at: int, *, fold: bool) -> tuple[int, str | None]:

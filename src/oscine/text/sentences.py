@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-from oscine.text.characters import CLOSERS, SPACELESS, speakable
+from oscine.text.characters import CLOSERS, is_wide, speakable
 
 _WINDOW: Final = 1200
 """Characters that sentencex sees at once: its time grows with the square of the quotes and brackets in them."""
@@ -16,7 +16,6 @@ _ABBREVIATION: Final = re.compile(
 )
 _TITLE: Final = re.compile(r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Capt|Lt|Sgt|Col|Gen|Messrs)\.$")
 _INITIALS: Final = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.){1,3}$")
-_DOTTED: Final = re.compile(rf"[^\W{SPACELESS}]\.$")
 
 
 def sentence_ends(text: str, language: str = "en") -> list[int]:
@@ -111,7 +110,7 @@ def _belongs(text: str, start: int, end: int, following: str) -> bool:
                 or bool(_INITIALS.search(bare) and _is_name(following))
             )
         return first.islower() and bare[-1] in CLOSERS
-    return bool(_DOTTED.search(bare)) and first.isalnum()
+    return bare[-1] == "." and bare[-2:-1].isalnum() and not is_wide(bare[-2]) and first.isalnum()
 
 
 def _is_name(following: str) -> bool:

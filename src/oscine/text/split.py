@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 from oscine.errors import InvalidRequest
@@ -80,11 +81,6 @@ class _Span(NamedTuple):
 
 _REPEATED: Final = re.compile(r"([^\w\s])\1++")
 _CLOSE: Final = r"[\"'”’»)\]）」』】》]{0,4}+"
-_BREAKS: Final = re.compile(
-    rf"(?P<strong>[;:]{_CLOSE}(?=\s)|[；：]{_CLOSE}|\s[–—-](?=\s)|—|(?<=\S)\s(?=[(\[“«]))|(?P<weak>,{_CLOSE}(?=\s)|[，、,]{_CLOSE}(?=[{SPACELESS}\s]))"
-    rf"|(?P<blank>\s)|(?P<letter>[{SPACELESS}]|.(?=[{SPACELESS}]))",
-    re.DOTALL,
-)
 _WEIGHT: Final = {"sentence": 1.5, "strong": 1.0, "weak": 0.8, "blank": 0.0, "letter": -0.2}
 _NO_START: Final = frozenset(
     "、。，．・：；？！゛゜ヽヾゝゞ々ー）］｝〉》」』】ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ”’…‥.,;:!?)]}%๎ะาำๅๆฯ\u200c\u200d\ufe0e\ufe0f"
@@ -112,7 +108,7 @@ def _first_clause(text: str, start: int, end: int, first: int) -> int | None:
     """The last clause that ends within `first` characters, else the next; with enough to speak on both sides of it."""
     best = None
     start += len(text[start:end]) - len(text[start:end].lstrip())
-    for found in _BREAKS.finditer(text, start, min(end, start + 2 * first)):
+    for found in _breaks().finditer(text, start, min(end, start + 2 * first)):
         if found.lastgroup not in ("strong", "weak") or _tears(text, found.end()):
             continue
         said, rest = text[start : found.end()], text[found.end() : end].strip()
@@ -153,7 +149,7 @@ def _best_break(text: str, start: int, end: int, limit: int, target: float, inne
         score = _score("sentence", at - start, target)
         if score > best_score:
             best, best_score, best_kind = at, score, "sentence"
-    for found in _BREAKS.finditer(text, start, min(end, start + limit + 1)):
+    for found in _breaks_for(text).finditer(text, start, min(end, start + limit + 1)):
         kind, at = found.lastgroup or "blank", found.end()
         if _length(text, start, at) > limit or at >= end or at == start:
             continue
@@ -170,6 +166,22 @@ def _best_break(text: str, start: int, end: int, limit: int, target: float, inne
     ) else "word"
 
 
+@cache
+def _breaks(spaceless: str = "") -> re.Pattern[str]:
+    """Where a sentence may be cut; with letters of scripts without spaces also between those."""
+    close = r"[\"'”’»)\]）」』】》]{0,4}+"
+    letter = rf"|(?P<letter>[{spaceless}]|.(?=[{spaceless}]))" if spaceless else ""
+    return re.compile(
+        rf"(?P<strong>[;:]{close}(?=\s)|[；：]{close}|\s[–—-](?=\s)|—|(?<=\S)\s(?=[(\[“«]))"
+        rf"|(?P<weak>,{close}(?=\s)|[，、]{close}(?=[^\x00-\x7f\s]|\s))|(?P<blank>\s){letter}",
+        re.DOTALL,
+    )
+
+
+def _breaks_for(text: str) -> re.Pattern[str]:
+    return _breaks() if text.isascii() else _breaks(SPACELESS)
+
+
 def _score(kind: str, length: int, target: float) -> float:
     away = abs(length - target) / target
     return _WEIGHT[kind] * (1 if length / target > 0.45 else 0.1) - away
@@ -177,13 +189,10 @@ def _score(kind: str, length: int, target: float) -> float:
 
 def _next_break(text: str, start: int, end: int) -> int:
     """The end of the word that `start` stands in."""
-    for found in _LATER.finditer(text, start, end):
-        if text[found.start()].isspace() or _may_part(text, found.end()):
+    for found in _breaks_for(text).finditer(text, start, end):
+        if _may_part(text, found.end()) if found.lastgroup == "letter" else not _tears(text, found.end()):
             return found.end()
     return end
-
-
-_LATER: Final = re.compile(rf"\s|[{SPACELESS}]|.(?=[{SPACELESS}])", re.DOTALL)
 
 
 def _may_part(text: str, at: int) -> bool:
