@@ -210,9 +210,6 @@ def test_a_pause_tag_ends_what_is_gathered_and_is_kept() -> None:
 
 
 def test_pauses_follow_the_punctuation() -> None:
-    assert (
-        pauses("Really? Yes! Well... no.") == [0, BY_MARK_MS["?"], BY_MARK_MS["!"]] or len(pauses("Really? Yes!")) == 2
-    )
     assert pauses("One. Two? Three!") == [0, BY_MARK_MS["."], BY_MARK_MS["?"]]
 
 

@@ -27,6 +27,8 @@ END_MS: Final = 180
 """Silence after the last sound."""
 EDGE_MS: Final = 8
 """Length of the fade at an edge that meets silence."""
+INAUDIBLE: Final = 10 ** (-70 / 20)
+"""No speech is so soft, full scale being 1."""
 CLOSEST_MS: Final = 10
 """With no pause at all, margins of this length overlap."""
 
@@ -70,7 +72,7 @@ class Assembler:
         if self._piece is not spoken.piece:
             self._begin(spoken.piece)
         samples = np.concatenate([self._held, spoken.samples]) if len(self._held) else spoken.samples
-        bounds = speech_bounds(samples, self._rate) if len(samples) else None
+        bounds = _bounds(samples, self._rate)
         out: list[Samples] = []
         if not self._heard:
             if bounds is None:
@@ -79,6 +81,8 @@ class Assembler:
                     self._piece = None
                 return _NOTHING
             start, end = bounds
+            if start < self._edge:  # sound from the very start
+                samples = fade_in(samples, self._edge)
             out.append(self._enter(samples[max(0, start - self._margin) : start], self._pause_ms))
             samples, end, fresh = samples[start:], end - start, samples[start:]
             self._heard = True
@@ -181,6 +185,16 @@ class Assembler:
 
 
 _NOTHING: Final[Samples] = np.zeros(0, np.float32)
+
+
+def _bounds(samples: Samples, sample_rate: int) -> tuple[int, int] | None:
+    """Where speech is, to the sample where it stands in silence."""
+    bounds = speech_bounds(samples, sample_rate) if len(samples) else None
+    if bounds is None:
+        return None
+    start, end = bounds
+    heard = np.flatnonzero(np.abs(samples[start:end]) > INAUDIBLE)
+    return (start + int(heard[0]), start + int(heard[-1]) + 1) if len(heard) else bounds
 
 
 def _silence(count: int) -> Samples:
