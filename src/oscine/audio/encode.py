@@ -64,6 +64,7 @@ class Encoder:
         self._drop, lead = _delay(format, sample_rate, self._streams)
         self._held: list[Samples] = [np.zeros(lead, np.float32)]
         self._held_count = lead
+        self._level = _level(format, self.bitrate)
         self._pushed = self._sent = self._packets = 0
         self._container: Any = None
         self._stream: Any = None
@@ -158,7 +159,7 @@ class Encoder:
         sample_format = self.format.spec.sample_format
         block = self.sample_rate * _BLOCK_SECONDS
         for start in range(0, len(samples), block):
-            piece = _convert(samples[start : start + block], sample_format)
+            piece = _convert(samples[start : start + block], sample_format, self._level)
             frame = av.AudioFrame.from_ndarray(piece, format=sample_format, layout="mono")
             frame.sample_rate = self.sample_rate
             frame.pts = self._sent
@@ -181,6 +182,8 @@ _BLOCK_SECONDS: Final = 4
 _BUFFER_BYTES: Final = 1 << 16
 _MP3_DELAY: Final = 576 + 529
 """Samples by which LAME (576) and any MP3 decoder (528 + 1) delay the sound; LAME's technical FAQ, "encoder delay"."""
+_LAME_SCALES: Final = ((256_000, 1.0), (224_000, 0.98), (192_000, 0.97), (0, 0.95))
+"""Bit rate from which on, and by how much LAME turns the sound down; its presets.c, and measured."""
 _FULL_SCALE: Final = 32768.0
 
 
@@ -193,6 +196,16 @@ def _delay(format: Format, sample_rate: int, streams: bool) -> tuple[int, int]:
         packets = -(-_MP3_DELAY // frame)
         return packets, packets * frame - _MP3_DELAY
     return 0, 0
+
+
+def _level(format: Format, bitrate: int | None) -> float:
+    """What the samples are multiplied with so that they come out of the codec as loud as they went in.
+
+    LAME turns it down a little at lower bit rates.
+    """
+    if format is not Format.MP3 or bitrate is None:
+        return 1.0
+    return 1 / next(scale for least, scale in _LAME_SCALES if bitrate >= least)
 
 
 def _muxer_options(format: Format, streams: bool, *, tagged: bool) -> dict[str, str]:
@@ -208,14 +221,15 @@ def _muxer_options(format: Format, streams: bool, *, tagged: bool) -> dict[str, 
     return options
 
 
-def _convert(samples: Samples, sample_format: str) -> NDArray[Any]:
-    """One row in the codec's format, clipped at full scale; 16 bit by rounding to the nearest step."""
+def _convert(samples: Samples, sample_format: str, level: float) -> NDArray[Any]:
+    """One row in the codec's format, clipped at full scale: 16 bit to the nearest step, else times `level`."""
     if sample_format == "s16":
         scaled = np.multiply(samples, _FULL_SCALE, dtype=np.float32)
         np.rint(scaled, out=scaled)
         np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1, out=scaled)
         return scaled.astype(np.int16)[None]
-    return np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)[None]
+    clipped = np.clip(samples, -1.0, 1.0).astype(np.float32, copy=False)
+    return (clipped if level == 1 else clipped * np.float32(level))[None]
 
 
 def _clean(tag: str) -> str:
