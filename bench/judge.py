@@ -41,13 +41,12 @@ def judge(recogniser: Any, path: str, text: str) -> dict[str, Any]:
 
     heard = librosa.resample(samples, orig_sr=rate, target_sr=RECOGNISER_RATE) if rate != RECOGNISER_RATE else samples
     segments, _ = recogniser.transcribe(
-        heard, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False, word_timestamps=True
+        heard, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False
     )
-    words = [(word.word.strip(), word.start, word.end) for segment in segments for word in segment.words or ()]
-    said, understood = plain(text), plain(" ".join(word for word, _, _ in words))
+    said, understood = plain(text), plain(" ".join(segment.text for segment in segments))
     measures = jiwer.process_words(" ".join(said), " ".join(understood))
     return {
-        "words": words,
+        "understood": " ".join(understood),
         "errors": measures.substitutions + measures.deletions + measures.insertions,
         "of": len(said),
         "last_word": bool(understood) and said[-1] == understood[-1],
