@@ -43,6 +43,8 @@ def split(
     current: list[_Span] = []
     room = pack if first is None else min(first, pack)
     for span in _spans(text, limit, first, language):
+        if text[span.start : span.end].isspace():
+            continue
         mute = not speakable(text[span.start : span.end])
         if current and not mute and _length(text, current[0].start, span.end) > room and not _is_mute(text, current):
             if held:
@@ -94,7 +96,7 @@ def _spans(text: str, limit: int, first: int | None, language: str) -> Iterator[
     for end in sentence_ends(text, language):
         if fresh and first is not None and speakable(text[start:end]):
             fresh = False
-            if _length(text, start, end) > first and (cut := _first_clause(text, start, end, first)):
+            if _length(text, start, end) > first and (cut := _first_clause(text, start, end, first, limit)):
                 yield _Span(start, cut, "clause")
                 start = cut
         if _length(text, start, end) <= limit:
@@ -104,11 +106,11 @@ def _spans(text: str, limit: int, first: int | None, language: str) -> Iterator[
         start = end
 
 
-def _first_clause(text: str, start: int, end: int, first: int) -> int | None:
+def _first_clause(text: str, start: int, end: int, first: int, limit: int) -> int | None:
     """The last clause that ends within `first` characters, else the next; with enough to speak on both sides of it."""
     best = None
     start += len(text[start:end]) - len(text[start:end].lstrip())
-    for found in _breaks().finditer(text, start, min(end, start + 2 * first)):
+    for found in _breaks().finditer(text, start, min(end, start + min(2 * first, limit))):
         if found.lastgroup not in ("strong", "weak") or _tears(text, found.end()):
             continue
         said, rest = text[start : found.end()], text[found.end() : end].strip()
