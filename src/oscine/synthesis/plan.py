@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -24,7 +24,7 @@ from oscine.synthesis.pauses import pause_after
 from oscine.text.measure import check_text, speakable
 from oscine.text.normalise import Rules
 from oscine.text.pronounce import Lexicon
-from oscine.text.script import Break, read
+from oscine.text.script import Break, Passage, read
 from oscine.text.split import Chunk, check_words, split
 
 FIRST_CHARS: Final = 90
@@ -116,7 +116,7 @@ class Plan:
             yield self._piece(count, group, before, seen)
             count += 1
         if count == 0:
-            raise InvalidRequest("text has nothing that can be spoken; give it at least one word.", param="text")
+            raise _nothing_to_say()
         self.tail_ms = after if following.kind == "pause" else 0
 
     def _pause_after(self, said: str, following: Break) -> int:
@@ -132,21 +132,35 @@ class Plan:
         asked = (self.request.language or "auto").lower()
         return None if asked == "auto" else asked
 
-    def _chunks(self, listener: bool) -> Iterator[tuple[str | None, Chunk | None, Break]]:
-        """Speaker, chunk and what follows it; a pause before the first word comes without a chunk."""
-        first: int | None = FIRST_CHARS if listener else None
-        language = (self._language or self.info.languages[0]).split("-")[0]
-        passages = read(
+    @property
+    def _main_language(self) -> str:
+        return (self._language or self.info.languages[0]).split("-")[0]
+
+    def check(self) -> None:
+        """Read a text that is given whole once, before anything is spoken. Raises InvalidRequest."""
+        found = False
+        for passage in self._passages(lambda _message: None):
+            check_words(passage.text)
+            found = found or speakable(passage.text)
+        if not found:
+            raise _nothing_to_say()
+
+    def _passages(self, warn: Callable[[str], None]) -> Iterator[Passage]:
+        return read(
             self._watched(),
             speakers=self.cast.labels,
             rules=self.rules,
             lexicon=self.lexicon,
             keep_phonemes=self.info.capabilities.inline_phonemes,
             live=self.live,
-            warn=self.warn,
-            language=language,
+            warn=warn,
+            language=self._main_language,
         )
-        for passage in passages:
+
+    def _chunks(self, listener: bool) -> Iterator[tuple[str | None, Chunk | None, Break]]:
+        """Speaker, chunk and what follows it; a pause before the first word comes without a chunk."""
+        first: int | None = FIRST_CHARS if listener else None
+        for passage in self._passages(self.warn):
             if self.live:
                 check_words(passage.text)
             held: Chunk | None = None
@@ -157,7 +171,7 @@ class Plan:
                 pack=lengths.pack,
                 shortest=lengths.shortest,
                 first=first,
-                language=language,
+                language=self._main_language,
             ):
                 if not speakable(chunk.text):
                     continue
@@ -243,7 +257,6 @@ def make_plan(
     """
     if text is None:
         check_text(request.text, max_length=settings.max_text_length)
-        check_words(request.text)
     _check_language(request, info)
     speed, stretch = _share_speed(request.speed, info)
     words = Lexicon.from_mapping(request.pronunciations) if request.pronunciations else None
@@ -267,7 +280,13 @@ def make_plan(
     for name in sorted(request.model_fields_set & ENGINE_OPTIONS - info.capabilities.options):
         if name != "instructions":  # OpenAI's older models ignore it too
             plan.warn(f"The engine {info.name} has no use for {name}; it was ignored.")
+    if not plan.live:
+        plan.check()
     return plan
+
+
+def _nothing_to_say() -> InvalidRequest:
+    return InvalidRequest("text has nothing that can be spoken; give it at least one word.", param="text")
 
 
 def engine_options(request: SpeechRequest, info: EngineInfo) -> dict[str, object]:
