@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from oscine.synthesis.align import Envelope, sentence_spans
 from tests.echo import RATE, tone, words_at
 
-TRIM_MS = {"lead_ms": 0, "trail_ms": 0}
-
 
 def spans(texts: list[str], sound: np.ndarray, *, rate: int = RATE, cut: int = 10**9) -> list[tuple[float, float]]:
     envelope = Envelope(rate)
@@ -28,7 +26,7 @@ def test_one_sentence_is_the_whole() -> None:
 def test_boundaries_lie_in_the_pauses(cut: int) -> None:
     texts = ["A short one.", "Then comes one that is a good deal longer than the first.", "End."]
     text = " ".join(texts)
-    found = spans(texts, tone(text, **TRIM_MS), cut=cut)
+    found = spans(texts, tone(text, lead_ms=0, trail_ms=0), cut=cut)
     said = words_at(text, lead_ms=0)
     for (start, end), sentence in zip(found, texts, strict=True):
         own, said = said[: len(sentence.split())], said[len(sentence.split()) :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,9 @@ HIGH = preset_prompt("echo", "high")
 STOP = BY_MARK_MS["."]
 
 
-def planned(text: object, engine: EchoEngine | None = None, *, environ: dict[str, str] | None = None, **fields: object):
+def planned(
+    text: object, engine: EchoEngine | None = None, *, environ: dict[str, str] | None = None, **fields: object
+) -> Plan:
     whole = isinstance(text, str)
     request, _ = SpeechRequest.parse({"text": text if whole else "", "seed": 1, **fields})
     voices = dict.fromkeys(request.voices or {}, HIGH)
@@ -40,15 +43,15 @@ def planned(text: object, engine: EchoEngine | None = None, *, environ: dict[str
     )
 
 
-def pieces(text: object, engine: EchoEngine | None = None, **how: object) -> list[Piece]:
-    return list(planned(text, engine, **how).pieces())  # type: ignore[arg-type]
+def pieces(text: object, engine: EchoEngine | None = None, **how: Any) -> list[Piece]:
+    return list(planned(text, engine, **how).pieces())
 
 
 def said(made: list[Piece]) -> list[str]:
     return [piece.utterance.text for piece in made]
 
 
-def pauses(text: object, engine: EchoEngine | None = None, **how: object) -> list[int]:
+def pauses(text: object, engine: EchoEngine | None = None, **how: Any) -> list[int]:
     return [piece.pause_ms for piece in pieces(text, engine, **how)]
 
 
@@ -100,7 +103,7 @@ def test_equal_texts_get_equal_keys_and_keys_never_repeat(sentences: list[str]) 
         {"voices": {"1": "high"}},
     ],
 )
-def test_whatever_changes_the_sound_changes_the_key(change: dict[str, object]) -> None:
+def test_whatever_changes_the_sound_changes_the_key(change: dict[str, Any]) -> None:
     engine = EchoEngine(options=["cfg_scale"])
     text = "Speaker 1: Hello there."
     first = pieces(text, engine, voices={"2": "high"})
@@ -108,7 +111,7 @@ def test_whatever_changes_the_sound_changes_the_key(change: dict[str, object]) -
 
 
 @pytest.mark.parametrize("change", [{"loudness": -23}, {"chunk_pause_ms": 10}, {"cfg_scale": 2.0}, {"format": "wav"}])
-def test_what_does_not_change_the_engines_sound_keeps_the_key(change: dict[str, object]) -> None:
+def test_what_does_not_change_the_engines_sound_keeps_the_key(change: dict[str, Any]) -> None:
     assert pieces("Hello there.")[0].key == pieces("Hello there.", **change)[0].key
 
 
@@ -227,7 +230,7 @@ def test_a_pause_that_was_asked_for_replaces_the_punctuations() -> None:
 
 @pytest.mark.parametrize("asked", [None, 25])
 def test_a_tag_goes_before_both_and_tags_add_up(asked: int | None) -> None:
-    how = {} if asked is None else {"chunk_pause_ms": asked}
+    how: dict[str, Any] = {} if asked is None else {"chunk_pause_ms": asked}
     assert pauses("One. [pause:800ms] Two.", **how) == [0, 800]
     assert pauses("One. [pause:1.5s] [pause:500ms] Two.", **how) == [0, 2000]
     assert pauses("One.\n\n[pause:800ms]\n\nTwo.", **how) == [0, 800]
@@ -288,7 +291,7 @@ def test_text_that_grows_too_long_is_stopped_where_it_does() -> None:
             yield "A sentence of thirty letters.  "
 
     plan = planned(endless(), environ={"MAX_TEXT_LENGTH": "1000"})
-    got = []
+    got: list[Piece] = []
     with pytest.raises(InvalidRequest, match="longer than 1,000 characters") as caught:
         got.extend(plan.pieces())
     assert caught.value.param == "text"

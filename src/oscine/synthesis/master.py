@@ -8,6 +8,7 @@ is learned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +33,9 @@ FIRST_BLOCK_S: Final = 0.2
 """What of a stream's piece is mastered first, so that it can leave."""
 SLEW_DB_PER_S: Final = 0.5
 """How fast a stream's gain may move; slower than anybody hears as a change."""
+FIRST_SLEW_DB_PER_S: Final = 2.0
+"""The same for its first `FIRST_S` seconds, when little is known and nobody is used to a level yet."""
+FIRST_S: Final = 4.0
 _CLOSE_LU: Final = 0.05
 
 
@@ -84,6 +88,7 @@ class FileMaster:
         self._gauge = _Gauge(sample_rate)
         self._waiting: list[Samples] = []
         self._waiting_count = 0
+        self._energy_in = self._energy_out = 0.0
 
     def push(self, samples: Samples) -> Samples:
         """Add samples, float32 `[n]`; returns what is finished."""
@@ -100,7 +105,7 @@ class FileMaster:
     def finish(self) -> Samples:
         """The rest of the track."""
         settled = self._settle() if self.gain_db is None else _NOTHING
-        return np.concatenate([settled, self._gauge.push(self._limiter.finish())])
+        return np.concatenate([settled, self._out(self._limiter.finish())])
 
     def level(self) -> Level:
         """The mastered track's level; final after `finish`."""
@@ -114,6 +119,18 @@ class FileMaster:
         missed = self._target - loudness
         return missed if abs(missed) > TOLERANCE_LU else 0.0
 
+    def better_gain(self) -> float | None:
+        """The gain for mastering once more; None where this one was good enough.
+
+        What the limiter took away of a track that is too loud would not be missing at a lower gain.
+        """
+        missed = self.missed_by()
+        if not missed or self.gain_db is None:
+            return None
+        if missed < 0 and self._energy_out > 0:
+            missed -= max(0.0, 10 * math.log10(self._energy_in / self._energy_out))
+        return self.gain_db + missed
+
     def _settle(self) -> Samples:
         waiting = np.concatenate(self._waiting) if self._waiting else _NOTHING
         self._waiting.clear()
@@ -123,8 +140,15 @@ class FileMaster:
 
     def _apply(self, samples: Samples, gain_db: float) -> Samples:
         gain = np.float32(10 ** (gain_db / 20))
-        blocks = _blocks(samples, self._rate)
-        return _joined(self._gauge.push(self._limiter.push(block * gain if gain_db else block)) for block in blocks)
+        return _joined(self._limited(block * gain if gain_db else block) for block in _blocks(samples, self._rate))
+
+    def _limited(self, samples: Samples) -> Samples:
+        self._energy_in += float(np.dot(samples, samples))
+        return self._out(self._limiter.push(samples))
+
+    def _out(self, samples: Samples) -> Samples:
+        self._energy_out += float(np.dot(samples, samples))
+        return self._gauge.push(samples)
 
 
 class StreamMaster:
@@ -138,6 +162,7 @@ class StreamMaster:
         self._gauge = _Gauge(sample_rate)
         self._waiting: Samples = _NOTHING
         self._gain_db: float | None = None
+        self._gone_s = 0.0
 
     def push(self, samples: Samples) -> Samples:
         """Add samples, float32 `[n]`; returns what is finished. The first 0.4 s wait until they are measured."""
@@ -170,7 +195,8 @@ class StreamMaster:
 
     def finish(self) -> Samples:
         """The rest of the track."""
-        return np.concatenate([self.settle(), self._gauge.push(self._limiter.finish())])
+        unmeasured = self._apply(self._waiting, None) if len(self._waiting) else _NOTHING
+        return np.concatenate([unmeasured, self._gauge.push(self._limiter.finish())])
 
     def level(self) -> Level:
         """The level of what has left; final after `finish`."""
@@ -182,7 +208,10 @@ class StreamMaster:
         wanted = 0.0 if loudness is None else _bounded(self._target - loudness)
         if self._gain_db is None:
             self._gain_db = wanted
-        reach = SLEW_DB_PER_S * len(samples) / self._rate
+        seconds = len(samples) / self._rate
+        first = min(seconds, max(0.0, FIRST_S - self._gone_s))
+        self._gone_s += seconds
+        reach = FIRST_SLEW_DB_PER_S * first + SLEW_DB_PER_S * (seconds - first)
         end_db = self._gain_db + min(max(wanted - self._gain_db, -reach), reach)
         gain = np.float32(10) ** (np.linspace(self._gain_db, end_db, len(samples), dtype=np.float32) / np.float32(20))
         self._gain_db = end_db
@@ -215,11 +244,16 @@ def settled_gain(samples: Samples, sample_rate: int, target: float, ceiling: flo
     peak = float(np.max(np.abs(samples))) * 10 ** (gain / 20)
     if peak < 10 ** ((ceiling - 3) / 20):
         return gain
-    for _ in range(4):
+    before: tuple[float, float] | None = None
+    for _ in range(6):
         reached = _limited_loudness(samples, sample_rate, gain, ceiling)
         if reached is None or abs(target - reached) < _CLOSE_LU:
             break
-        gain = _bounded(gain + target - reached)
+        slope = 1.0 if before is None else min(1.0, max(0.25, (reached - before[1]) / (gain - before[0])))
+        before = gain, reached
+        gain = _bounded(gain + (target - reached) / slope)
+        if gain == before[0]:
+            break
     return gain
 
 

@@ -22,7 +22,7 @@ from oscine.synthesis.speak import Spoken, speak
 from oscine.synthesis.spool import Spool
 
 MASTERINGS: Final = 3
-"""How often a file is mastered at most before the nearest result is taken."""
+"""How often a file is mastered at most before the result is taken as it is."""
 _BACKLOG: Final = 8
 """Blocks between synthesis and an encoder that runs beside it."""
 
@@ -108,10 +108,9 @@ class Track:
                 sink.finish()
             finally:
                 sink.close()
-            missed = master.missed_by()
-            if not missed or master.gain_db is None:
+            gain = master.better_gain()
+            if gain is None:
                 return
-            gain = master.gain_db + missed
             pieces = list(self._spoken.values())
 
     def report(self) -> Report:
