@@ -5,20 +5,38 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import platform
 import secrets
+import stat
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from oscine.errors import DeliveryFailed, InvalidRequest, OscineError
+
+_ABANDONED_S: Final = 86_400.0
+"""What another machine that shares the folder has not touched for so long is no longer being written."""
 
 
 def check_target(path: Path, *, param: str = "output") -> None:
     """Find out before anything is spoken whether `path` can be written. Raises InvalidRequest."""
-    folder = path.parent
-    if path.is_dir():
+    if "\0" in str(path):
+        raise InvalidRequest(f"{param}: a file name cannot hold a zero character; choose another name.", param=param)
+    mode = _mode(path, param)
+    if mode is not None and stat.S_ISDIR(mode):
         raise InvalidRequest(f"{param}: {path} is a folder; name a file in it.", param=param)
-    if not folder.is_dir():
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InvalidRequest(
+            f"{param}: {path} is no regular file, and would be replaced by one; to write into a device or a pipe,"
+            " send standard output there (-o -).",
+            param=param,
+        )
+    folder = _behind_links(path).parent
+    mode = _mode(folder, param)
+    if mode is None or not stat.S_ISDIR(mode):
         raise InvalidRequest(
             f"{param}: the folder {folder} does not exist; create it or choose another one.", param=param
         )
@@ -30,11 +48,13 @@ def check_target(path: Path, *, param: str = "output") -> None:
 def written_whole(path: Path, *, param: str = "output") -> Iterator[Path]:
     """A path beside `path` to write to; on success it takes the place of `path`, else it is removed.
 
-    Raises InvalidRequest where the folder cannot be written, DeliveryFailed when the disk is full or fails.
+    Where `path` is a link, what it points to is replaced and the link stays. Raises InvalidRequest where the folder
+    cannot be written, DeliveryFailed when the disk is full or fails.
     """
     check_target(path, param=param)
+    path = _behind_links(path)
     _remove_orphans(path)
-    beside = path.with_name(f"{_stem(path)}{os.getpid()}-{secrets.token_hex(3)}.part")
+    beside = path.with_name(f"{_stem(path)}{_here()}-{os.getpid()}-{secrets.token_hex(3)}.part")
     try:
         yield beside
         _settle(beside)
@@ -44,7 +64,8 @@ def written_whole(path: Path, *, param: str = "output") -> Iterator[Path]:
     except OSError as error:
         raise failed(error, param) from None
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def failed(error: OSError, param: str = "output") -> OscineError:
@@ -53,23 +74,53 @@ def failed(error: OSError, param: str = "output") -> OscineError:
         return DeliveryFailed(
             f"{param}: the disk is full; free some space or choose another place.", param=param, code="disk_full"
         )
+    if error.errno == errno.EFBIG:
+        return DeliveryFailed(
+            f"{param}: the file would be larger than this place allows; choose another place.", param=param
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InvalidRequest(f"{param}: this place cannot be written; choose another one.", param=param)
     if error.errno == errno.ENAMETOOLONG:
-        return InvalidRequest(f"{param}: the file name is too long.", param=param)
-    return DeliveryFailed(f"{param}: writing failed ({error.strerror or 'unknown reason'}).", param=param)
+        return InvalidRequest(f"{param}: the file name is too long; choose a shorter one.", param=param)
+    return DeliveryFailed(
+        f"{param}: writing failed ({error.strerror or 'unknown reason'}); choose another place.", param=param
+    )
+
+
+def _mode(path: Path, param: str) -> int | None:
+    """What kind of file it is; None: it does not exist."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise failed(error, param) from None
+
+
+def _behind_links(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _stem(path: Path) -> str:
-    return f".{path.name[:100]}."
+    """How a file beside `path` begins; 48 characters are at most 192 bytes, where file systems take 255."""
+    return f".{path.name[:48]}."
+
+
+def _here() -> str:
+    """This machine, so that nobody takes the process numbers of another one that shares the folder for its own."""
+    return f"{zlib.crc32(platform.node().encode('utf-8', 'replace')):08x}"
 
 
 def _remove_orphans(path: Path) -> None:
     """Remove what a process that was killed left beside `path`."""
-    for left in path.parent.glob(f"{glob.escape(_stem(path))}*-*.part"):
-        pid = left.name.removeprefix(_stem(path)).split("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
-            with suppress(OSError):
+    stem = _stem(path)
+    for left in path.parent.glob(f"{glob.escape(stem)}*-*-*.part"):
+        machine, _, rest = left.name.removeprefix(stem).partition("-")
+        pid = rest.partition("-")[0]
+        if not pid.isdigit():
+            continue
+        with suppress(OSError):
+            if (machine == _here() and not _alive(int(pid))) or left.stat().st_mtime < time.time() - _ABANDONED_S:
                 left.unlink()
 
 
