@@ -14,8 +14,9 @@ from oscine.__about__ import __version__
 
 if TYPE_CHECKING:
     from oscine.aio import AsyncOscine
-    from oscine.api import Oscine, Speech
+    from oscine.api import Oscine
     from oscine.audio.waveform import Waveform
+    from oscine.delivery.speech import Speech
     from oscine.errors import OscineError
     from oscine.synthesis.result import Report
 
@@ -26,7 +27,7 @@ _HOMES = {
     "Oscine": "oscine.api",
     "OscineError": "oscine.errors",
     "Report": "oscine.synthesis.result",
-    "Speech": "oscine.api",
+    "Speech": "oscine.delivery.speech",
     "Waveform": "oscine.audio.waveform",
 }
 

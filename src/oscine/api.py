@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,12 +12,13 @@ from oscine.audio.formats import Format, nearest_rate
 from oscine.audio.waveform import Waveform
 from oscine.config import Settings
 from oscine.delivery.captions import captions, check_captions
+from oscine.delivery.choice import bitrate_of, check_bitrate, format_of
 from oscine.delivery.files import check_target, written_whole
+from oscine.delivery.speech import Speech
 from oscine.delivery.tags import tags_for
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import InvalidRequest
-from oscine.request import SpeechRequest
-from oscine.synthesis.assemble import Segment
+from oscine.request import SpeechRequest, field_names
 from oscine.synthesis.master import CEILING_DBTP, ceiling_for
 from oscine.synthesis.plan import Plan
 from oscine.synthesis.result import Report
@@ -30,62 +31,6 @@ from oscine.text.pronounce import Lexicon
 T = TypeVar("T")
 Text = str | Iterable[str]
 """Text, or an iterator of text that is still being written."""
-
-
-@dataclass(frozen=True, eq=False)
-class Speech(Waveform):
-    """Finished speech in memory."""
-
-    report: Report
-    """How it was made, and what it measures."""
-
-    @property
-    def segments(self) -> tuple[Segment, ...]:
-        """Where each sentence starts and ends."""
-        return self.report.segments
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What could not be done as asked."""
-        return self.report.warnings
-
-    def save(
-        self, path: str | Path, *, format: str | None = None, bitrate: int | None = None, tags: bool = True
-    ) -> Path:
-        """Write an audio file; the format follows the name's ending unless it is given. Returns the path.
-
-        Raises InvalidRequest for a format or place that does not exist, DeliveryFailed when the disk is full.
-        """
-        path = Path(path)
-        chosen = _format_of(path, format)
-        waveform = _at_rate(self, nearest_rate(chosen, self.sample_rate))
-        with (
-            written_whole(path) as beside,
-            Encoder(
-                chosen, waveform.sample_rate, bitrate=bitrate, tags=tags_for(self.report) if tags else None, sink=beside
-            ) as encoder,
-        ):
-            encoder.push(waveform.samples)
-            encoder.finish()
-        return path
-
-    def encode(self, format: str = "mp3", *, bitrate: int | None = None) -> bytes:
-        """The bytes of an audio file."""
-        chosen = Format.parse(format)
-        waveform = _at_rate(self, nearest_rate(chosen, self.sample_rate))
-        with Encoder(chosen, waveform.sample_rate, bitrate=bitrate) as encoder:
-            return encoder.push(waveform.samples) + encoder.finish()
-
-    def captions(self, kind: str = "srt") -> str:
-        """SubRip (`srt`) or WebVTT (`vtt`) captions."""
-        return captions(self.segments, f".{kind}")
-
-    def _repr_html_(self) -> str:
-        """A player in Jupyter."""
-        from base64 import b64encode
-
-        sound = b64encode(self.encode("mp3")).decode()
-        return f'<audio controls src="data:audio/mpeg;base64,{sound}"></audio>'
 
 
 class Oscine:
@@ -164,28 +109,26 @@ class Oscine:
         """
         path = Path(path)
         check_target(path)
-        if captions_path is not None:
-            check_captions(Path(captions_path))
-            check_target(Path(captions_path), param="captions")
-        chosen = _format_of(path, options.pop("format", None))
-        options["seed"] = self._studio.spool.seed_for(
-            str(path.absolute()), options.get("seed", self._options.get("seed"))
-        )
+        beside = None if captions_path is None else Path(captions_path)
+        if beside is not None:
+            check_captions(beside)
+            check_target(beside, param="captions")
+        chosen = format_of(path, _taken(options, "format"))
         plan = self._plan(text, options, lexicon, rules)
+        if plan.request.seed is None:
+            plan.seed = self._studio.spool.seed_for(str(path.absolute()), None)
         rate = self._rate(plan, chosen)
+        bits = bitrate_of(plan, chosen, rate, bitrate)
         facts = tags_for(plan, title=title or path.stem) if tags else None
         self._studio.spool.prune()
         scheduler = self._studio.scheduler(plan.info.name)
-        with scheduler.job(Pace.FILE, hold=True) as job, written_whole(path) as beside:
+        with scheduler.job(Pace.FILE, hold=True) as job, written_whole(path) as audio:
             track = Track(plan, job, rate, ceiling_dbtp=ceiling_for(chosen.spec.bitrate > 0), on_progress=on_progress)
-            track.write(
-                lambda: Encoder(chosen, rate, bitrate=bitrate or _bitrate(plan, chosen), tags=facts, sink=beside),
-                self._studio.spool,
-            )
+            track.write(lambda: Encoder(chosen, rate, bitrate=bits, tags=facts, sink=audio), self._studio.spool)
             report = track.report()
-        if captions_path is not None:
-            with written_whole(Path(captions_path), param="captions") as beside:
-                beside.write_text(captions(report.segments, Path(captions_path).suffix), encoding="utf-8")
+            if beside is not None:
+                with written_whole(beside, param="captions") as unfinished:
+                    unfinished.write_text(captions(report.segments, beside.suffix), encoding="utf-8")
         return report
 
     def stream(
@@ -196,7 +139,7 @@ class Oscine:
         Checks the request before it returns. Raises InvalidRequest, NotAvailable at once, SynthesisFailed midway.
         """
         track, job = self._listen(text, options, lexicon, rules, None)
-        return Stream(track.stream(), job.close)
+        return Stream(track.stream(), job.close, track.report)
 
     def stream_bytes(
         self,
@@ -208,29 +151,23 @@ class Oscine:
         title: str | None = None,
         lexicon: Lexicon | None = None,
         rules: Rules | None = None,
-        on_report: Callable[[Report], None] | None = None,
         **options: Any,
     ) -> Stream[bytes]:
         """Like `stream`, as the bytes of an audio file that can be played while it arrives."""
         chosen = Format.parse(format)
+        check_bitrate(bitrate)
         track, job = self._listen(text, options, lexicon, rules, chosen)
         facts = tags_for(track.plan, title=title) if tags else None
-        encoder = Encoder(chosen, track.sample_rate, bitrate=bitrate or _bitrate(track.plan, chosen), tags=facts)
+        bits = bitrate_of(track.plan, chosen, track.sample_rate, bitrate)
 
         def encoded() -> Iterator[bytes]:
-            with encoder:
+            with Encoder(chosen, track.sample_rate, bitrate=bits, tags=facts) as encoder:
                 for waveform in track.stream():
                     if data := encoder.push(waveform.samples):
                         yield data
                 yield encoder.finish()
-            if on_report is not None:
-                on_report(track.report())
 
-        def close() -> None:
-            encoder.close()
-            job.close()
-
-        return Stream(encoded(), close)
+        return Stream(encoded(), job.close, track.report)
 
     def _listen(
         self, text: Text, options: dict[str, Any], lexicon: Lexicon | None, rules: Rules | None, format: Format | None
@@ -249,7 +186,10 @@ class Oscine:
         return self._studio.plan(request, text=live, lexicon=lexicon, rules=rules, warnings=warnings)
 
     def _request(self, text: str, options: Mapping[str, Any]) -> tuple[SpeechRequest, list[str]]:
-        return SpeechRequest.parse({**self._options, **options, "text": text})
+        names = field_names()
+        given = {names.get(name, name) for name in options}
+        defaults = {name: value for name, value in self._options.items() if names.get(name, name) not in given}
+        return SpeechRequest.parse({**defaults, **options, "text": text})
 
     def _rate(self, plan: Plan, format: Format | None) -> int:
         rate = self._studio.settings.default_sample_rate or plan.info.default_rate or plan.info.sample_rate
@@ -259,12 +199,21 @@ class Oscine:
 class Stream(Generic[T]):
     """An iterator over sound that is being made.
 
-    Close it, use it with `with`, or read it to the end: then its lanes are free.
+    Close it, use it with `with`, or read it to the end: then its lanes are free. It may be closed from another thread
+    than the one that reads.
     """
 
-    def __init__(self, source: Generator[T] | Iterator[T], close: Callable[[], None]) -> None:
+    def __init__(self, source: Iterator[T], close: Callable[[], None], report: Callable[[], Report]) -> None:
         self._source = source
         self._close = close
+        self._tell = report
+        self._report: Report | None = None
+        self._closed = False
+
+    @property
+    def report(self) -> Report | None:
+        """How it was made, with its warnings and where each sentence is; None until it was read to the end."""
+        return self._report
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -272,6 +221,11 @@ class Stream(Generic[T]):
     def __next__(self) -> T:
         try:
             return next(self._source)
+        except StopIteration:
+            if self._report is None and not self._closed:
+                self._report = self._tell()
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
@@ -287,29 +241,15 @@ class Stream(Generic[T]):
 
     def close(self) -> None:
         """Stop speaking; idempotent."""
-        if isinstance(self._source, Generator):
-            self._source.close()
+        self._closed = True
         self._close()
+        if isinstance(self._source, Generator):
+            with suppress(ValueError):  # another thread is reading, and is about to be told that it is over
+                self._source.close()
 
 
-def _format_of(path: Path, format: str | None) -> Format:
-    """The format that was asked for, else the one of the file's name."""
-    if format is not None:
-        return Format.parse(format)
-    ending = path.suffix.lower().lstrip(".")
-    ending = {"ogg": "opus", "wave": "wav", "raw": "pcm"}.get(ending, ending)
-    if ending not in {known.value for known in Format}:
-        names = ", ".join(f".{known.value}" for known in Format)
-        raise InvalidRequest(f"output must end in one of {names}, or format must be given.", param="output")
-    return Format(ending)
-
-
-def _bitrate(plan: Plan, format: Format) -> int | None:
-    """The engine's own default, where the result is in its default format."""
-    return plan.info.default_bitrate if format.value == plan.info.default_format else None
-
-
-def _at_rate(waveform: Waveform, rate: int) -> Waveform:
-    from oscine.audio.resample import resample
-
-    return waveform if waveform.sample_rate == rate else resample(waveform, rate)
+def _taken(options: dict[str, Any], field: str) -> Any:
+    """Take a request's field out of `options`, by whichever of its names."""
+    names = [name for name in options if field_names().get(name) == field]
+    values = [options.pop(name) for name in names]
+    return next((value for value in values if value is not None), None)

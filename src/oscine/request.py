@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -138,29 +139,32 @@ class SpeechRequest(BaseModel):
         takes.
         """
         given = {name: value for name, value in fields.items() if value is not None or name == "loudness"}
-        known = _accepted_names(cls)
+        known = field_names()
         warnings = [f"The field {_shown(name)} is not known and was ignored." for name in given if name not in known]
         try:
             return cls.model_validate(given), warnings
         except ValidationError as error:
-            raise _explain(cls, error, given) from None
+            raise _explain(error, given) from None
 
 
-def _accepted_names(model: type[BaseModel]) -> dict[str, str]:
+@cache
+def field_names() -> Mapping[str, str]:
+    """Every name that a request's fields go by, and the field that each means."""
     names = {}
-    for field, info in model.model_fields.items():
+    for field, info in SpeechRequest.model_fields.items():
         names[field] = field
         if isinstance(info.validation_alias, AliasChoices):
             names.update({str(alias): field for alias in info.validation_alias.choices})
     return names
 
 
-def _explain(model: type[BaseModel], error: ValidationError, given: Mapping[str, Any]) -> InvalidRequest:
-    names = _accepted_names(model)
+def _explain(error: ValidationError, given: Mapping[str, Any]) -> InvalidRequest:
+    names = field_names()
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else "request"
     field = names.get(name, name)
-    takes = model.model_fields[field].description if field in model.model_fields else "valid"
+    fields = SpeechRequest.model_fields
+    takes = fields[field].description if field in fields else "valid"
     if first["type"] == "missing":
         return InvalidRequest(f"{field} is missing; it takes {takes}.", param=field)
     given_as = next((alias for alias, target in names.items() if target == field and alias in given), field)

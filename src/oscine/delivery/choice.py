@@ -1,0 +1,40 @@
+"""Which format and bit rate a file gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from oscine.audio.formats import Format, bitrate_for
+from oscine.errors import InvalidRequest
+from oscine.synthesis.plan import Plan
+
+
+def format_of(path: Path, format: object) -> Format:
+    """The format that was asked for, else the one of the file's name."""
+    if format is not None:
+        return Format.parse(str(format))
+    ending = path.suffix.lower().lstrip(".")
+    ending = {"ogg": "opus", "wave": "wav", "raw": "pcm"}.get(ending, ending)
+    if ending not in {known.value for known in Format}:
+        names = ", ".join(f".{known.value}" for known in Format)
+        raise InvalidRequest(f"output must end in one of {names}, or format must be given.", param="output")
+    return Format(ending)
+
+
+def check_bitrate(bitrate: object) -> None:
+    """Raises InvalidRequest for what is no bit rate."""
+    if bitrate is not None and (isinstance(bitrate, bool) or not isinstance(bitrate, int) or bitrate <= 0):
+        raise InvalidRequest("bitrate must be a whole number of bit/s above 0, such as 128000.", param="bitrate")
+
+
+def bitrate_of(plan: Plan, format: Format, rate: int, asked: int | None) -> int | None:
+    """The bit rate in bit/s: the one asked for, else the engine's own where the result is in its default format."""
+    if asked is None:
+        return plan.info.default_bitrate if format.value == plan.info.default_format else None
+    check_bitrate(asked)
+    used = bitrate_for(format, rate, asked)
+    if used is None:
+        plan.warn(f"The format {format.value} has no bit rate; bitrate was ignored.")
+    elif used != asked:
+        plan.warn(f"The format {format.value} at {rate} Hz has no such bitrate; {used // 1000} kbit/s was used.")
+    return used

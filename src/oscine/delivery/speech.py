@@ -1,0 +1,82 @@
+"""Finished speech in memory, and what can be made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from oscine.audio.encode import Encoder
+from oscine.audio.formats import Format, nearest_rate
+from oscine.audio.waveform import Waveform
+from oscine.delivery.captions import captions, check_captions
+from oscine.delivery.choice import check_bitrate, format_of
+from oscine.delivery.files import written_whole
+from oscine.delivery.tags import tags_for
+from oscine.synthesis.assemble import Segment
+from oscine.synthesis.result import Report
+
+
+@dataclass(frozen=True, eq=False)
+class Speech(Waveform):
+    """Finished speech in memory."""
+
+    report: Report
+    """How it was made, and what it measures."""
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Where each sentence starts and ends."""
+        return self.report.segments
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What could not be done as asked."""
+        return self.report.warnings
+
+    def save(
+        self, path: str | Path, *, format: str | None = None, bitrate: int | None = None, tags: bool = True
+    ) -> Path:
+        """Write an audio file; the format follows the name's ending unless it is given. Returns the path.
+
+        Raises InvalidRequest for a format or place that does not exist, DeliveryFailed when the disk is full.
+        """
+        path = Path(path)
+        chosen = format_of(path, format)
+        check_bitrate(bitrate)
+        waveform = _at_rate(self, nearest_rate(chosen, self.sample_rate))
+        with (
+            written_whole(path) as beside,
+            Encoder(
+                chosen, waveform.sample_rate, bitrate=bitrate, tags=tags_for(self.report) if tags else None, sink=beside
+            ) as encoder,
+        ):
+            encoder.push(waveform.samples)
+            encoder.finish()
+        return path
+
+    def encode(self, format: str = "mp3", *, bitrate: int | None = None) -> bytes:
+        """The bytes of an audio file."""
+        chosen = Format.parse(format)
+        check_bitrate(bitrate)
+        waveform = _at_rate(self, nearest_rate(chosen, self.sample_rate))
+        with Encoder(chosen, waveform.sample_rate, bitrate=bitrate) as encoder:
+            return encoder.push(waveform.samples) + encoder.finish()
+
+    def captions(self, kind: str = "srt") -> str:
+        """SubRip (`srt`) or WebVTT (`vtt`) captions."""
+        suffix = f".{kind.lower().removeprefix('.')}"
+        check_captions(Path(f"captions{suffix}"))
+        return captions(self.segments, suffix)
+
+    def _repr_html_(self) -> str:
+        """A player in Jupyter."""
+        from base64 import b64encode
+
+        sound = b64encode(self.encode("mp3")).decode()
+        return f'<audio controls src="data:audio/mpeg;base64,{sound}"></audio>'
+
+
+def _at_rate(waveform: Waveform, rate: int) -> Waveform:
+    from oscine.audio.resample import resample
+
+    return waveform if waveform.sample_rate == rate else resample(waveform, rate)
