@@ -70,6 +70,8 @@ class HibariEngine:
 
     def download(self, progress: Progress) -> None:
         """Bring hibari's other voices, each checked against the SHA-256 that the package lists."""
+        from http.client import HTTPException
+
         from hibari import voices
 
         absent = [preset.name for preset in _presets() if not preset.installed]
@@ -77,7 +79,7 @@ class HibariEngine:
             progress(f"voice {name}", count / len(absent))
             try:
                 voices.voice_path(name, download_missing=True)
-            except RuntimeError:
+            except (RuntimeError, OSError, HTTPException):
                 raise NotAvailable(
                     f"The voice {name} could not be downloaded whole; check the connection and run the command again.",
                     code="download_failed",
