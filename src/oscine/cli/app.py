@@ -1,16 +1,10 @@
-"""The commands, and how each kind of ending looks to a shell."""
+"""The commands."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-from types import FrameType
-
 import typer
 
-from oscine.cli import about, say, voices
-from oscine.errors import OscineError
+from oscine.cli import about, endings, say, voices
 
 app = typer.Typer(
     name="oscine",
@@ -44,44 +38,4 @@ def _root(
 
 def run() -> None:
     """Run the command line and end the process."""
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        app(standalone_mode=False)
-        code = 0
-    except OscineError as error:
-        code = _complain(error.message, error.exit_code)
-    except typer.Exit as error:
-        code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = _complain("stopped; the same command goes on where it was.", 130)
-    except BrokenPipeError:
-        code = 141  # as a program that SIGPIPE ended
-    except Exception as error:
-        show = getattr(error, "show", None)
-        if show is None:  # a fault of ours: one line for the user, the rest for those who ask
-            if os.environ.get("OSCINE_DEBUG"):
-                raise
-            code = _complain(f"an unexpected {type(error).__name__} happened; set OSCINE_DEBUG=1 to see where.", 4)
-        else:  # click's own: wrong use
-            show(file=sys.stderr)
-            code = 2
-    _leave(code)
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"oscine: {message}", file=sys.stderr)
-    return code
-
-
-def _leave(code: int) -> None:
-    """End now: what could still be running is daemon threads, and there is nothing left to write."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        code = code or 141
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(143)
+    endings.run(lambda: app(standalone_mode=False))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
 import numpy as np
@@ -69,10 +70,12 @@ def _folders(studio: Studio) -> Iterator[Check]:
 
 
 def _folder(what: str, folder: Path, remedy: str) -> Check:
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return Check("fail", what, f"{folder} cannot be written", remedy)
-    free = shutil.disk_usage(existing).free
+    existing = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), folder)
+    try:
+        with TemporaryFile(dir=existing):  # permissions alone do not say it: file systems are read-only, users are root
+            free = shutil.disk_usage(existing).free
+    except OSError as error:
+        return Check("fail", what, f"{folder} cannot be written ({error.strerror})", remedy)
     if free < LOW_DISK:
         return Check("warn", what, f"{folder}, {free / 1e9:.1f} GB free", "free some space")
     return Check("ok", what, f"{folder}{'' if folder.exists() else ' (made when needed)'}, {free / 1e9:.0f} GB free")

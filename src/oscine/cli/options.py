@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from typing import Any
 
 from oscine.errors import InvalidRequest
+from oscine.request import field_names
 from oscine.text.normalise import Rules
 
 
@@ -43,11 +45,29 @@ def request_fields(pairs: Sequence[str] | None) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name.strip():
             raise InvalidRequest("--set takes NAME=VALUE, for example --set chunk_pause_ms=200.", param="set")
-        try:
-            found[name.strip()] = json.loads(value)
-        except ValueError:
-            found[name.strip()] = value
+        found[_field(name.strip())] = _value(value)
     return found
+
+
+def _field(name: str) -> str:
+    """The request's field of that name: a wish that is misspelled here would never be heard of again."""
+    field = field_names().get(name)
+    if field in ("text", "stream", "session_id"):
+        raise InvalidRequest(f"--set cannot give {name}; the command has arguments for it.", param="set")
+    if field is None:
+        near = get_close_matches(name, list(field_names()), n=1)
+        raise InvalidRequest(
+            f"--set: a request has no such field{f'; did you mean {near[0]}?' if near else ', see docs/api.md.'}",
+            param="set",
+        )
+    return field
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def rules_without(names: Sequence[str] | None) -> Rules | None:
@@ -57,5 +77,5 @@ def rules_without(names: Sequence[str] | None) -> Rules | None:
     known = [field.name for field in fields(Rules)]
     for name in names:
         if name not in known:
-            raise InvalidRequest(f"--no-rule must be one of {', '.join(known)}.", param="rules")
+            raise InvalidRequest(f"--no-rule must be one of {', '.join(known)}.", param="no-rule")
     return Rules().without(names)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 import numpy as np
@@ -14,23 +15,9 @@ from oscine.audio.waveform import Waveform
 from oscine.errors import NotAvailable
 
 _RAW: Final = {
-    "pw-cat": ["--playback", "--raw", "--format=s16", "--channels=1", "--rate={rate}", "-"],
     "paplay": ["--raw", "--format=s16le", "--channels=1", "--rate={rate}"],
     "aplay": ["-q", "-t", "raw", "-f", "S16_LE", "-c", "1", "-r", "{rate}"],
-    "ffplay": [
-        "-nodisp",
-        "-autoexit",
-        "-loglevel",
-        "error",
-        "-f",
-        "s16le",
-        "-ar",
-        "{rate}",
-        "-ch_layout",
-        "mono",
-        "-i",
-        "-",
-    ],
+    "ffplay": ["-nodisp", "-autoexit", "-loglevel", "error", "-f", "s16le", "-ar", "{rate}", "-i", "-"],
     "mpv": [
         "--no-terminal",
         "--demuxer=rawaudio",
@@ -39,9 +26,14 @@ _RAW: Final = {
         "-",
     ],
     "play": ["-q", "-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r", "{rate}", "-"],
+    "pw-cat": ["--playback", "--raw", "--format=s16", "--channels=1", "--rate={rate}", "-"],
 }
-"""Players that take raw samples on standard input, the best first."""
+"""Players that take raw samples on standard input, the best first; pw-cat knows `--raw` only since PipeWire 1.0."""
 _FILES: Final = ("afplay", "ffplay", "mpv", "play", "paplay", "aplay")
+
+
+_NO_DEVICE: Final = b"audio open failed"
+"""What ffplay says without a sound device, before it ends as if all were well."""
 
 
 class Player:
@@ -50,6 +42,7 @@ class Player:
     def __init__(self, command: str) -> None:
         self.name = command
         self._process: subprocess.Popen[bytes] | None = None
+        self._said = TemporaryFile()  # noqa: SIM115  closed where the player ends
 
     @classmethod
     def find(cls) -> Player:
@@ -62,30 +55,42 @@ class Player:
     def push(self, waveform: Waveform) -> None:
         """Play the next samples; waits while the player has enough."""
         if self._process is None:
-            arguments = [part.format(rate=waveform.sample_rate) for part in _RAW[self.name]]
-            self._process = subprocess.Popen([self.name, *arguments], stdin=subprocess.PIPE)
+            self._process = self._start(waveform.sample_rate)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write((np.clip(waveform.samples, -1, 1) * 32767).round().astype("<i2").tobytes())
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise NotAvailable(
-                f"The player {self.name} stopped; is a sound device there? Use -o to write a file."
-            ) from None
+            raise _failed(self.name) from None
 
     def __enter__(self) -> Player:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._process is None:
-            return
-        assert self._process.stdin is not None
-        if kind is not None:
-            self._process.kill()
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        if self._process.wait() != 0 and kind is None:
-            raise NotAvailable(f"The player {self.name} failed; is a sound device there? Use -o to write a file.")
+        with self._said as said:
+            if self._process is None:
+                return
+            assert self._process.stdin is not None
+            if kind is not None:
+                self._process.kill()
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+            failed = self._process.wait() != 0
+            said.seek(0)
+            if kind is None and (failed or _NO_DEVICE in said.read()):
+                raise _failed(self.name)
+
+    def _start(self, rate: int) -> subprocess.Popen[bytes]:
+        arguments = [part.format(rate=rate) for part in _RAW[self.name]]
+        return subprocess.Popen(
+            [self.name, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said
+        )
+
+
+def check_player() -> None:
+    """Find out before anything is spoken whether a finished file can be played. Raises NotAvailable."""
+    if not any(shutil.which(name) for name in _FILES):
+        raise _no_player()
 
 
 def play_file(path: Path) -> None:
@@ -98,10 +103,18 @@ def play_file(path: Path) -> None:
     }
     for name in _FILES:
         if shutil.which(name):
-            if subprocess.run([name, *options.get(name, []), str(path)], check=False).returncode:
-                raise NotAvailable(f"The player {name} failed; is a sound device there?")
+            command = [name, *options.get(name, []), str(path.absolute())]
+            done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True)
+            if done.returncode or _NO_DEVICE in done.stderr:
+                raise _failed(name)
             return
     raise _no_player()
+
+
+def _failed(name: str) -> NotAvailable:
+    return NotAvailable(
+        f"The player {name} could not play; is a sound device there? Use -o to write a file.", param="play"
+    )
 
 
 def _no_player() -> NotAvailable:

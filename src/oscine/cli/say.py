@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from oscine.cli.endings import PipeClosed, Stopped, heed
 from oscine.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from oscine.api import Oscine
     from oscine.synthesis.result import Report
+    from oscine.synthesis.track import Progress
 
 DEFAULT_OUTPUT: Final = "speech.mp3"
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -36,8 +38,8 @@ def say(
     format: Annotated[
         str | None, typer.Option(help="mp3, opus, aac, flac, wav or pcm; else by the file's name.")
     ] = None,
-    speed: Annotated[float | None, typer.Option(help="0.25 to 4; 1 is the voice's own pace.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same speech.")] = None,
+    speed: Annotated[str | None, typer.Option(metavar="NUMBER", help="0.25 to 4; 1 is the voice's own pace.")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="NUMBER", help="The same seed gives the same speech.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of the text, such as en.")] = None,
     loudness: Annotated[
         str | None, typer.Option(help="Target in LUFS, -40 to -8, or none to leave it. [default: -18]")
@@ -84,39 +86,41 @@ def say(
         "engine": engine,
         "voice": voice,
         "voices": speakers(voices),
+        "format": format,
         "speed": speed,
         "seed": seed,
         "language": language,
-        **request_fields(option),
     }
-    fields = {name: value for name, value in fields.items() if value is not None}
+    fields = request_fields(option) | {name: value for name, value in fields.items() if value is not None}
     if loudness is not None:
         fields["loudness"] = loudness_of(loudness)
-    common: dict[str, Any] = {
-        **fields,
-        "lexicon": _lexicon(lexicon),
-        "rules": rules_without(keep),
-        "bitrate": None if bitrate is None else bitrate * 1000,
-        "tags": tags,
-        "title": title,
-    }
+    if bitrate is not None and bitrate <= 0:
+        raise InvalidRequest("--bitrate must be a number of kbit/s above 0, such as 128.", param="bitrate")
+    if output == "":
+        raise InvalidRequest("output is empty; name a file, or - for standard output.", param="output")
+    if play and output == "-":
+        raise InvalidRequest("play: sound goes to standard output or to the loudspeaker; give -o - or --play.")
     live = output == "-" or (play and output is None)
-    source = _source(text, file, settings.max_text_length, live=live)
     if live and captions is not None:
         raise InvalidRequest("captions need a file: give -o a file name.", param="captions")
+    words: dict[str, Any] = {"lexicon": _lexicon(lexicon), "rules": rules_without(keep)}
+    marks: dict[str, Any] = {"bitrate": None if bitrate is None else bitrate * 1000, "tags": tags, "title": title}
+    source = _source(text, file, settings.max_text_length, live=live)
     with Oscine(studio=studio) as oscine:
         if play and output is None:
-            _play(oscine, source, common, quiet)
+            _play(oscine, source, {**fields, **words}, quiet)
         elif output == "-":
-            _to_stdout(oscine, source, format, common)
+            _to_stdout(oscine, source, {**fields, **words, **marks}, quiet)
         else:
-            path = Path(output or _default_output(format))
-            report = _to_file(oscine, source, path, captions, format, common, quiet)
+            path = Path(output or _default_output(fields.get("format")))
+            if play:
+                from oscine.cli.player import check_player, play_file
+
+                check_player()
+            report = _to_file(oscine, source, path, captions, {**fields, **words, **marks}, quiet)
             if not quiet:
                 print(f"{path}: {summary(report)}")
             if play:
-                from oscine.cli.player import play_file
-
                 play_file(path)
 
 
@@ -136,41 +140,60 @@ def _to_file(
     source: str | Iterable[str],
     path: Path,
     captions: Path | None,
-    format: str | None,
-    common: dict[str, Any],
+    options: dict[str, Any],
     quiet: bool,
 ) -> Report:
     from oscine.cli.progress import progress_bar
 
-    if format is not None:
-        common = {**common, "format": format}
     total = len(source) if isinstance(source, str) else None
-    with progress_bar(total, quiet=quiet) as on_progress:
-        report = oscine.save(source, path, captions_path=captions, on_progress=on_progress, **common)
-    _warn(report.warnings, quiet)
+    try:
+        with progress_bar(total, quiet=quiet) as show:
+
+            def on_progress(progress: Progress) -> None:
+                heed()
+                if show is not None:
+                    show(progress)
+
+            report = oscine.save(source, path, captions_path=captions, on_progress=on_progress, **options)
+    except Stopped as stopped:
+        raise Stopped(stopped.code, "stopped; the same command goes on where it was.") from None
+    _warn(report, quiet)
     return report
 
 
-def _to_stdout(oscine: Oscine, source: str | Iterable[str], format: str | None, common: dict[str, Any]) -> None:
+def _to_stdout(oscine: Oscine, source: str | Iterable[str], options: dict[str, Any], quiet: bool) -> None:
+    from oscine.delivery.files import failed
+
+    if sys.stdout is None:
+        raise InvalidRequest("output: standard output is closed; give -o a file name.", param="output")
     if sys.stdout.isatty():
         raise InvalidRequest(
-            "output: -o - sends sound to standard output, which is a terminal here; redirect it.", param="output"
+            "output: -o - sends sound to standard output, which is a terminal here; redirect it, or give -o a file"
+            " name.",
+            param="output",
         )
-    with oscine.stream_bytes(
-        source, format=format or "mp3", on_report=lambda report: _warn(report.warnings, False), **common
-    ) as stream:
+    with oscine.stream_bytes(source, **options) as stream:
         for data in stream:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            heed()
+            try:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:
+                raise PipeClosed from None
+            except OSError as error:
+                raise failed(error) from None
+    _warn(stream.report, quiet)
 
 
-def _play(oscine: Oscine, source: str | Iterable[str], common: dict[str, Any], quiet: bool) -> None:
+def _play(oscine: Oscine, source: str | Iterable[str], options: dict[str, Any], quiet: bool) -> None:
     from oscine.cli.player import Player
 
-    options = {name: value for name, value in common.items() if name not in ("bitrate", "tags", "title")}
+    options.pop("format", None)
     with Player.find() as player, oscine.stream(source, **options) as stream:
         for waveform in stream:
+            heed()
             player.push(waveform)
+    _warn(stream.report, quiet)
 
 
 def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> str | Iterable[str]:
@@ -178,13 +201,13 @@ def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> s
     from oscine.text.measure import decode_stream, decode_utf8
 
     if text is not None and file is not None:
-        raise InvalidRequest("Give TEXT or --file, not both.", param="text")
-    if file is not None:
-        return decode_utf8(_read(file), name="file")
+        raise InvalidRequest("text: give TEXT or --file, not both.", param="text")
+    if file is not None and str(file) != "-":
+        return decode_utf8(_read(file, "file"), name="file")
     if text is not None and text != "-":
         return text
-    if text is None and sys.stdin.isatty():
-        raise InvalidRequest("There is no text; give TEXT, --file or - for standard input.", param="text")
+    if sys.stdin is None or (text is None and file is None and sys.stdin.isatty()):
+        raise InvalidRequest("text is missing; give TEXT, --file FILE, or - to read standard input.", param="text")
     if live:
         return decode_stream(_arriving())
     most = MAX_FILE_BYTES if limit == 0 else min(MAX_FILE_BYTES, 4 * limit + 4)
@@ -201,18 +224,20 @@ def _arriving() -> Iterator[bytes]:
         yield data
 
 
-def _read(file: Path) -> bytes:
+def _read(file: Path, field: str) -> bytes:
     try:
         if file.is_dir():
-            raise InvalidRequest(f"file: {file} is a folder; name a text file.", param="file")
+            raise InvalidRequest(f"{field}: {file} is a folder; name a text file.", param=field)
         with file.open("rb") as opened:
             data = opened.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise InvalidRequest(f"file: {file} does not exist.", param="file") from None
+        raise InvalidRequest(f"{field}: {file} does not exist; check the name.", param=field) from None
     except OSError as error:
-        raise InvalidRequest(f"file: {file} cannot be read ({error.strerror}).", param="file") from None
+        raise InvalidRequest(
+            f"{field}: {file} cannot be read ({error.strerror}); name a file that can.", param=field
+        ) from None
     if len(data) > MAX_FILE_BYTES:
-        raise InvalidRequest(f"file: {file} is larger than 256 MB; split it.", param="file")
+        raise InvalidRequest(f"{field}: {file} is larger than 256 MB; split it.", param=field)
     return data
 
 
@@ -222,18 +247,18 @@ def _lexicon(file: Path | None) -> Any:
     from oscine.text.measure import decode_utf8
     from oscine.text.pronounce import Lexicon
 
-    return Lexicon.from_file(decode_utf8(_read(file), name="lexicon"))
+    return Lexicon.from_file(decode_utf8(_read(file, "lexicon"), name="lexicon"))
 
 
-def _default_output(format: str | None) -> str:
+def _default_output(format: object) -> str:
     if format is None:
         return DEFAULT_OUTPUT
     from oscine.audio.formats import Format
 
-    return f"speech{Format.parse(format).extension}"
+    return f"speech{Format.parse(str(format)).extension}"
 
 
-def _warn(warnings: Iterable[str], quiet: bool) -> None:
-    if not quiet:
-        for warning in warnings:
+def _warn(report: Report | None, quiet: bool) -> None:
+    if report is not None and not quiet:
+        for warning in report.warnings:
             print(f"warning: {warning}", file=sys.stderr)

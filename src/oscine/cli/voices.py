@@ -45,15 +45,20 @@ def add(
     from oscine.synthesis.studio import Studio
     from oscine.voices.library import RECORDING
 
+    most = RECORDING.max_bytes
     try:
-        if file.stat().st_size > RECORDING.max_bytes:
-            most = RECORDING.max_bytes // 1024**2
-            raise InvalidRequest(f"file: the recording is larger than {most} MB; cut it to 120 seconds.", param="file")
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(most + 1)
     except FileNotFoundError:
-        raise InvalidRequest(f"file: {file} does not exist.", param="file") from None
+        raise InvalidRequest(f"file: {file} does not exist; check the name.", param="file") from None
     except OSError as error:
-        raise InvalidRequest(f"file: {file} cannot be read ({error.strerror}).", param="file") from None
+        raise InvalidRequest(
+            f"file: {file} cannot be read ({error.strerror}); name a recording that can.", param="file"
+        ) from None
+    if len(data) > most:
+        raise InvalidRequest(
+            f"file: the recording is larger than {most // 1024**2} MB; cut it to 120 seconds.", param="file"
+        )
     with Studio() as studio:
         voice = studio.library.add(name, data, replace=replace, limits=RECORDING, field="file")
         print(f"added {voice.name}")

@@ -1,0 +1,124 @@
+"""How each kind of ending looks to a shell: one line on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Final
+
+from oscine.errors import OscineError
+
+BROKEN_PIPE: Final = 141
+"""As of a program that SIGPIPE ended."""
+_GRACE_S: Final = 2.0
+"""So long a second Ctrl-C waits for the tidying that the first one began."""
+
+
+class Stopped(BaseException):
+    """The user or the system asked the command to stop; no error, so no handler for errors may swallow it."""
+
+    def __init__(self, code: int, message: str = "stopped.") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PipeClosed(BaseException):
+    """Whoever read standard output went away: nothing to complain about, and nothing left to do."""
+
+
+_asked: list[tuple[float, int]] = []
+"""When the command was first asked to stop, and by which signal."""
+
+
+def heed() -> None:
+    """Stop where it was asked for but swallowed, as by an import that was under way."""
+    if _asked:
+        raise Stopped(128 + _asked[0][1])
+
+
+def run(command: Callable[[], Any]) -> None:
+    """Run a command and end the process: 0 done, 2 wrong use, 3 not available, 4 failed, 128 + n after a signal."""
+    _listen()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file's name need not be printable in this locale
+            stream.reconfigure(errors="backslashreplace")
+    _leave(_code_of(command))
+
+
+def _code_of(command: Callable[[], Any]) -> int:
+    try:
+        code = command()
+    except OscineError as error:
+        return _complain(error.message, error.exit_code)
+    except Stopped as stopped:
+        return _complain(str(stopped), stopped.code)
+    except (PipeClosed, BrokenPipeError, SystemExit):  # typer turns a broken pipe into SystemExit
+        return BROKEN_PIPE
+    except Exception as error:
+        if _asked:  # whatever it is, it came of stopping
+            return _complain("stopped.", 128 + _asked[0][1])
+        if hasattr(error, "format_message") and hasattr(error, "show"):
+            return _wrong_use(error)
+        if os.environ.get("OSCINE_DEBUG"):
+            traceback.print_exc()
+        what = type(error).__name__
+        if isinstance(error, OSError) and error.strerror:
+            what = f"{what} ({error.strerror})"
+        return _complain(f"an unexpected {what} happened; set OSCINE_DEBUG=1 to see where.", 4)
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_use(error: Any) -> int:
+    """Typer's own complaints; without a message they are a command's help, which was called without arguments."""
+    said = str(error.format_message()).strip()
+    path = getattr(error.ctx, "command_path", "oscine")
+    if not said or "\n" in said:
+        error.show(file=sys.stderr)
+    else:
+        _complain(f"{said.rstrip('.')}; see: {path} --help", 2)
+    return 2
+
+
+def _complain(message: str, code: int) -> int:
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"oscine: {message}", file=sys.stderr)
+    return code
+
+
+def _leave(code: int) -> None:
+    """End now: what could still be running is daemon threads, and there is nothing left to write."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or BROKEN_PIPE
+    except OSError as error:
+        code = code or _complain(f"standard output cannot be written ({error.strerror}).", 4)
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.flush()
+    os._exit(code)
+
+
+def _listen() -> None:
+    """Have Ctrl-C, SIGTERM and a terminal that closes unwind the command, so that it tidies up."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if _asked:
+            if time.monotonic() - _asked[0][0] > _GRACE_S:
+                os._exit(128 + number)
+            return
+        _asked.append((time.monotonic(), number))
+        raise Stopped(128 + number)
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        known = getattr(signal, name, None)
+        if known is not None and signal.getsignal(known) is not signal.SIG_IGN:  # nohup, or a job in the background
+            signal.signal(known, stop)
