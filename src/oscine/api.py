@@ -36,7 +36,7 @@ Text = str | Iterable[str]
 class Oscine:
     """Text to speech. Loads its engine once, at the first word; close it, or use it with `with`, to free it early.
 
-    Options are those of a request (docs/api.md): `voice`, `voices`, `speed`, `seed`, `language`, `loudness`,
+    Options are those of a request (docs/request.md): `voice`, `voices`, `speed`, `seed`, `language`, `loudness`,
     `pronunciations` and so on; those given here hold for every call that does not give its own.
     """
 

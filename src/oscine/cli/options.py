@@ -57,7 +57,7 @@ def _field(name: str) -> str:
     if field is None:
         near = get_close_matches(name, list(field_names()), n=1)
         raise InvalidRequest(
-            f"--set: a request has no such field{f'; did you mean {near[0]}?' if near else ', see docs/api.md.'}",
+            f"--set: a request has no such field{f'; did you mean {near[0]}?' if near else ', see docs/request.md.'}",
             param="set",
         )
     return field
