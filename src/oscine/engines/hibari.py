@@ -181,7 +181,10 @@ def _voice(name: str) -> Hibari:
 
 
 def _is_here(name: str) -> bool:
-    return any(preset.name == name and preset.installed for preset in _presets())
+    from hibari import voices
+
+    facts = voices.VOICES.get(name, {})
+    return bool(facts.get("bundled")) or ("file" in facts and (Path(voices.cache_dir()) / facts["file"]).exists())
 
 
 def _phonemizer(*, british: bool) -> object:
@@ -217,7 +220,7 @@ def _presets() -> tuple[Preset, ...]:
             name=name,
             language=str(facts["language"]),
             description=f"{facts['accent']}, {facts['gender']}",
-            installed=bool(facts.get("bundled")) or (Path(voices.cache_dir()) / facts["file"]).exists(),
+            installed=_is_here(name),
         )
         for name, facts in voices.VOICES.items()
     )

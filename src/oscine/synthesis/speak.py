@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,20 +35,36 @@ class Spoken:
     """It was finished earlier and not spoken again."""
 
 
-def speak(
-    plan: Plan, job: Job, *, spool: Spool | None = None, pieces: Iterable[Piece] | None = None
-) -> Iterator[Spoken]:
-    """Speak the plan's pieces (or `pieces`, which it made before) in order.
+class Speaking(Iterator[Spoken]):
+    """A plan's pieces (or `pieces`, which it made before) being spoken, in order.
 
     With `spool`, pieces that were spoken before are read from it and new ones are kept; each piece then comes whole.
     Without, the samples come as the engine makes them. What is planned is spoken before an error of the text's writer
     is raised. Raises SynthesisFailed, Cancelled, DeliveryFailed.
     """
-    if pieces is None:
-        pieces = plan.pieces(listener=not job.hold)
-        upcoming = _Live(pieces, plan, job, spool) if plan.live else _Upcoming(pieces, plan, job, spool)
-    else:
-        upcoming = _Upcoming(iter(pieces), plan, job, spool)
+
+    def __init__(
+        self, plan: Plan, job: Job, *, spool: Spool | None = None, pieces: Iterable[Piece] | None = None
+    ) -> None:
+        live = plan.live and pieces is None
+        source = plan.pieces(listener=not job.hold) if pieces is None else iter(pieces)
+        self._upcoming = (_Live if live else _Upcoming)(source, plan, job, spool)
+        self._parts = _parts(self._upcoming, plan, spool)
+
+    def __next__(self) -> Spoken:
+        return next(self._parts)
+
+    def go_on(self) -> None:
+        """A sound has left: speak as many pieces ahead as there is room for, while the listener hears it."""
+        self._upcoming.widen()
+
+    def close(self) -> None:
+        """Plan no more; idempotent."""
+        self._parts.close()
+        self._upcoming.close()
+
+
+def _parts(upcoming: _Upcoming, plan: Plan, spool: Spool | None) -> Generator[Spoken]:
     try:
         while (started := upcoming.next()) is not None:
             for spoken in _hear(*started, plan, spool):

@@ -18,7 +18,7 @@ from oscine.synthesis.job import Job
 from oscine.synthesis.master import FileMaster, StreamMaster
 from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.result import Report
-from oscine.synthesis.speak import Spoken, speak
+from oscine.synthesis.speak import Speaking, Spoken
 from oscine.synthesis.spool import Spool
 
 MASTERINGS: Final = 3
@@ -80,14 +80,14 @@ class Track:
         """Mastered sound while it is spoken."""
         master = StreamMaster(self.sample_rate, self.plan.request.loudness, ceiling_dbtp=self._ceiling)
         self._master = master
-        for samples in self._through(master, speak(self.plan, self._job)):
+        for samples in self._through(master, Speaking(self.plan, self._job)):
             yield Waveform(samples, self.sample_rate)
 
     def whole(self) -> Waveform:
         """All of it in memory, its gain settled on the whole."""
         master = FileMaster(self.sample_rate, self.plan.request.loudness, ceiling_dbtp=self._ceiling, settle_s=np.inf)
         self._master = master
-        parts = list(self._through(master, speak(self.plan, self._job)))
+        parts = list(self._through(master, Speaking(self.plan, self._job)))
         return Waveform(np.concatenate(parts) if parts else np.zeros(0, np.float32), self.sample_rate)
 
     def write(self, open_sink: Callable[[], Sink], spool: Spool) -> None:
@@ -103,7 +103,7 @@ class Track:
             sink = open_sink()
             try:
                 with _Beside(sink) as beside:
-                    for samples in self._through(master, speak(self.plan, self._job, spool=spool, pieces=pieces)):
+                    for samples in self._through(master, Speaking(self.plan, self._job, spool=spool, pieces=pieces)):
                         beside.push(samples)
                 sink.finish()
             finally:
@@ -144,7 +144,7 @@ class Track:
         rate = self.plan.info.sample_rate
         return [(start / rate, end / rate) for start, end in self._assembler.seams]
 
-    def _through(self, master: FileMaster | StreamMaster, spoken: Iterator[Spoken]) -> Iterator[Samples]:
+    def _through(self, master: FileMaster | StreamMaster, spoken: Speaking) -> Iterator[Samples]:
         self._assembler = assembler = self._new_assembler()
         resampler = None
         if self.sample_rate != self.plan.info.sample_rate:
@@ -155,6 +155,7 @@ class Track:
             samples = assembler.push(part)
             for finished in master.parts(resampler.push(samples) if resampler else samples):
                 yield from self._out(finished)
+                spoken.go_on()
             if part.last and isinstance(master, StreamMaster):
                 yield from self._out(master.settle())
             if part.last and not again:
