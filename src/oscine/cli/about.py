@@ -11,7 +11,7 @@ from oscine.errors import NotAvailable, OscineError
 
 
 def engines() -> None:
-    """List the engines: what each can do, what is missing and the command that brings it."""
+    """List the engines. Says what each can do, what is missing and the command that brings it."""
     from oscine.synthesis.studio import Studio
 
     with Studio() as studio:
@@ -39,7 +39,7 @@ def engines() -> None:
 
 
 def download(engine: Annotated[str, typer.Argument(help="The engine whose files are wanted.")]) -> None:
-    """Bring an engine's weights and voices."""
+    """Bring an engine's weights and voices. Nothing is ever downloaded without this command."""
     from oscine.synthesis.studio import Studio
 
     with Studio() as studio:
@@ -49,7 +49,7 @@ def download(engine: Annotated[str, typer.Argument(help="The engine whose files 
 
 
 def doctor() -> None:
-    """Check this machine: versions, GPU, folders, codecs, players, engines; each fault with its remedy."""
+    """Check this machine. Looks at versions, GPU, folders, codecs, player and engines; names each fault's remedy."""
     from oscine.cli.checks import all_checks
     from oscine.synthesis.studio import Studio
 

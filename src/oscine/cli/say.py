@@ -32,7 +32,9 @@ def say(
     voice: Annotated[str | None, typer.Option(help="Voice that speaks; see: oscine voices list")] = None,
     voices: Annotated[
         list[str] | None,
-        typer.Option(help="Voice of a speaker in a script, as LABEL=VOICE; can be repeated.", show_default=False),
+        typer.Option(
+            metavar="LABEL=VOICE", help="Voice of a speaker in a script; can be repeated.", show_default=False
+        ),
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine that speaks; see: oscine engines")] = None,
     format: Annotated[
@@ -42,7 +44,8 @@ def say(
     seed: Annotated[str | None, typer.Option(metavar="NUMBER", help="The same seed gives the same speech.")] = None,
     language: Annotated[str | None, typer.Option(help="Language of the text, such as en.")] = None,
     loudness: Annotated[
-        str | None, typer.Option(help="Target in LUFS, -40 to -8, or none to leave it. [default: -18]")
+        str | None,
+        typer.Option(metavar="LUFS", help="Target, -40 to -8, or none to leave the level as it is. [default: -18]"),
     ] = None,
     lexicon: Annotated[
         Path | None, typer.Option(help="File of pronunciations: a line for each, word = spoken form.")
@@ -57,14 +60,21 @@ def say(
     keep: Annotated[
         list[str] | None,
         typer.Option(
-            "--no-rule", help="Leave a text rule out (emoji, markdown, urls ...); can be repeated.", show_default=False
+            "--no-rule",
+            metavar="RULE",
+            help="Leave a text rule out (emoji, markdown, urls ...); can be repeated.",
+            show_default=False,
         ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other field of a request, as NAME=VALUE; can be repeated.", show_default=False),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Any other field of a request; can be repeated.", show_default=False
+        ),
     ] = None,
-    play: Annotated[bool, typer.Option("--play", help="Play it while it is spoken.")] = False,
+    play: Annotated[
+        bool, typer.Option("--play", help="Play it while it is spoken; with -o, when the file is finished.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Speak TEXT, a file or standard input."""

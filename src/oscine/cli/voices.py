@@ -10,7 +10,7 @@ import typer
 from oscine.errors import InvalidRequest
 
 app = typer.Typer(
-    help="The voices that can speak: presets of the engine and reference recordings.", no_args_is_help=True
+    help="List, add, remove and show voices. There are presets of engines, and recordings.", no_args_is_help=True
 )
 
 
@@ -18,7 +18,7 @@ app = typer.Typer(
 def list_voices(
     engine: Annotated[str | None, typer.Option(help="Engine whose voices are listed.")] = None,
 ) -> None:
-    """List the voices that an engine can use, and the recordings in the library."""
+    """List the voices. Shows those that an engine can use, and the recordings in the library."""
     from oscine.synthesis.studio import Studio
 
     with Studio() as studio:
