@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from oscine import errors
 from oscine.audio.formats import _SPECS, Format, bitrate_for
 from oscine.cli.app import app
 from oscine.config import Settings
+from oscine.engines.protocol import Engine
 from oscine.request import SpeechRequest
 from oscine.synthesis import pauses
 from oscine.synthesis.result import Report
@@ -22,7 +25,7 @@ from oscine.text.passages import DEFAULT_PAUSE_MS, LONGEST_PAUSE_MS
 from oscine.text.pronounce import Lexicon
 from oscine.voices.aliases import OPENAI_NAMES
 from oscine.voices.library import RECORDING, UPLOAD
-from tests.docs.pages import PAGES, ROOT, anchors, links, name, prose, rows_of
+from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, name, prose, rows_of
 
 DOCS = ROOT / "docs"
 COMMANDS: Any = get_command(app)
@@ -180,3 +183,31 @@ def test_every_benchmark_has_its_section():
     from bench.__main__ import NAMES
 
     assert set(NAMES) <= anchors(DOCS / "benchmarks.md")
+
+
+def test_every_make_target_is_told():
+    found = re.search(r"\.PHONY: (.+)", (ROOT / "Makefile").read_text())
+    assert found is not None
+    targets = set(found[1].split()) - {"help"}
+    rows = rows_of(ROOT / "CONTRIBUTING.md", "command", "what it does")
+    assert targets == {target for row in rows for target in re.findall(r"\bmake ([a-z]+)", row[0])}
+
+
+def test_every_room_is_told_in_the_order_that_is_checked():
+    told = [room for row in rows_of(DOCS / "architecture.md", "room", "subject") for room in row[0].split(", ")]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    order = [room.strip("()") for layer in reversed(layers) for room in layer.replace(" ", "").split("|")]
+    names = [room.removesuffix("/").removesuffix(".py") for room in told]
+    assert all((ROOT / "src" / "oscine" / room).exists() for room in told)
+    assert set(names) == {path.stem for path in (ROOT / "src" / "oscine").iterdir() if is_room(path)}
+    assert [name for name in names if name in order] == [name for name in order if name in names]
+
+
+def is_room(path: Path) -> bool:
+    return not path.stem.startswith("__") and (path.suffix == ".py" or (path / "__init__.py").exists())
+
+
+def test_every_call_of_the_engine_protocol_is_told():
+    shown = next(block.text for block in blocks(DOCS / "architecture.md") if "close_lane" in block.text)
+    told = {re.split(r"[ (]", line)[0] for line in shown.splitlines()}
+    assert told == {*Engine.__annotations__, *(key for key in vars(Engine) if not key.startswith("_"))}
