@@ -116,22 +116,23 @@ def say(
     words: dict[str, Any] = {"lexicon": _lexicon(lexicon), "rules": rules_without(keep)}
     marks: dict[str, Any] = {"bitrate": None if bitrate is None else bitrate * 1000, "tags": tags, "title": title}
     source = _source(text, file, settings.max_text_length, live=live)
-    with Oscine(studio=studio) as oscine:
-        if play and output is None:
-            _play(oscine, source, {**fields, **words}, quiet)
-        elif output == "-":
-            _to_stdout(oscine, source, {**fields, **words, **marks}, quiet)
-        else:
-            path = Path(output or _default_output(fields.get("format")))
-            if play:
-                from oscine.cli.player import check_player, play_file
+    oscine = Oscine(studio=studio)  # closed only after success: what fails must not wait for a model that is loading
+    if play and output is None:
+        _play(oscine, source, {**fields, **words}, quiet)
+    elif output == "-":
+        _to_stdout(oscine, source, {**fields, **words, **marks}, quiet)
+    else:
+        path = Path(output or _default_output(fields.get("format")))
+        if play:
+            from oscine.cli.player import check_player, play_file
 
-                check_player()
-            report = _to_file(oscine, source, path, captions, {**fields, **words, **marks}, quiet)
-            if not quiet:
-                print(f"{path}: {summary(report)}")
-            if play:
-                play_file(path)
+            check_player()
+        report = _to_file(oscine, source, path, captions, {**fields, **words, **marks}, quiet)
+        if not quiet:
+            print(f"{path}: {summary(report)}")
+        if play:
+            play_file(path)
+    oscine.close()
 
 
 def summary(report: Report) -> str:
