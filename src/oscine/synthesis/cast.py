@@ -19,13 +19,14 @@ class Cast:
     ) -> None:
         self._narrator = narrator
         self._speakers = {canonical(label): prompt for label, prompt in speakers.items()}
+        self._written = {canonical(label): _written(label) for label in speakers}
         self._found: dict[str, Prompt] = {}
         self._understudies = understudies
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The declared speaker labels."""
-        return tuple(self._speakers)
+        """The declared speaker labels as they were written, for captions show them."""
+        return tuple(self._written.values())
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
@@ -57,6 +58,15 @@ class Cast:
 
 def canonical(label: str) -> str:
     """One spelling for labels that mean the same: `Speaker 1`, `speaker 1` and `[1]` are `1`."""
-    plain = " ".join(label.strip().strip("[]").split()).casefold()
+    plain = _plain(label).casefold()
     number = plain.removeprefix("speaker").strip()
     return number if number.isdigit() else plain
+
+
+def _written(label: str) -> str:
+    same = canonical(label)
+    return same if same.isdigit() else _plain(label)
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.strip().strip("[]").split())
