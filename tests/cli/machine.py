@@ -201,13 +201,13 @@ def until(condition: Callable[[], object], what: str = "it did not happen") -> N
 def decoded(path: Path, *, raw_rate: int = 24_000) -> tuple[NDArray[np.float32], int]:
     """Samples and rate of an audio file, by FFmpeg's decoders."""
     if path.suffix == ".pcm":
-        return np.frombuffer(path.read_bytes(), "<i2").astype(np.float32) / 32768, raw_rate
+        return np.frombuffer(path.read_bytes(), "<i2").astype(np.float32) / np.float32(32768), raw_rate
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         parts = [frame.to_ndarray() for frame in container.decode(stream)]
         rate = stream.rate
     sound = np.concatenate(parts, axis=1)[0]
-    return sound.astype(np.float32) / (32768 if sound.dtype == np.int16 else 1), rate
+    return sound.astype(np.float32) / np.float32(32768 if sound.dtype == np.int16 else 1), rate
 
 
 def tags_of(path: Path) -> dict[str, str]:

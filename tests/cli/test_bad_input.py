@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +174,7 @@ def three_hours() -> bytes:
     ],
 )
 def test_a_recording_that_is_no_voice_is_refused_in_one_sentence(machine: Machine, case: str, way_out: str):
-    made = {
+    made: dict[str, Callable[[], bytes]] = {
         "truncated": lambda: recording(5)[:20],
         "one second": lambda: recording(1),
         "three hours": three_hours,
