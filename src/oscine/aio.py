@@ -104,6 +104,7 @@ async def _in_thread(text: Text, start: Callable[[SyncText], Stream[T]]) -> Asyn
     items: asyncio.Queue[T | BaseException | None] = asyncio.Queue()
     room = threading.Semaphore(_AHEAD)
     left = threading.Event()
+    started: list[Stream[T]] = []
 
     def hand_over(item: T | BaseException | None) -> None:
         if not left.is_set():
@@ -114,11 +115,10 @@ async def _in_thread(text: Text, start: Callable[[SyncText], Stream[T]]) -> Asyn
         def run() -> None:
             try:
                 with closing(start(source)) as spoken:
-                    for item in spoken:
-                        room.acquire()
-                        if left.is_set():
-                            return
+                    started.append(spoken)
+                    while not left.is_set() and (item := next(spoken, None)) is not None:
                         hand_over(item)
+                        room.acquire()
                 hand_over(None)
             except BaseException as error:  # raised again in the task
                 hand_over(error)
@@ -133,3 +133,5 @@ async def _in_thread(text: Text, start: Callable[[SyncText], Stream[T]]) -> Asyn
         finally:
             left.set()
             room.release()
+            for spoken in started:  # also where its thread waits for a text that may never come
+                spoken.close()
