@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from oscine.errors import NotAvailable, OscineError
+from oscine.cli.endings import why_not
+from oscine.errors import NotAvailable
 
 
 def engines() -> None:
@@ -18,8 +19,8 @@ def engines() -> None:
         for name in studio.registry.names:
             try:
                 engine = studio.registry.get(name)
-            except OscineError as error:
-                print(f"{name}\n  missing    {error.message}")
+            except Exception as error:  # of others' engines: whatever it is, the rest is listed
+                print(f"{name}\n  missing    {why_not(error)}")
                 continue
             info, missing = engine.info, engine.missing()
             absent = [preset.name for preset in info.presets if not preset.installed]

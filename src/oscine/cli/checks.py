@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from oscine.cli.endings import why_not
 from oscine.errors import OscineError
 from oscine.synthesis.studio import Studio
 
@@ -113,8 +114,8 @@ def _engines(studio: Studio) -> Iterator[Check]:
     for name in studio.registry.names:
         try:
             missing = studio.registry.get(name).missing()
-        except OscineError as error:
-            yield Check("warn", name, error.message)
+        except Exception as error:  # of others' engines: whatever it is, the checks go on
+            yield Check("warn", name, why_not(error))
             continue
         if missing is not None:
             yield Check("warn", name, f"is missing {missing.what}", f"run: {missing.remedy}")

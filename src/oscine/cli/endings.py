@@ -42,6 +42,13 @@ def heed() -> None:
         raise Stopped(128 + _asked[0][1])
 
 
+def why_not(error: Exception) -> str:
+    """What keeps an engine from being used, in one sentence."""
+    if isinstance(error, OscineError):
+        return error.message
+    return f"does not start ({type(error).__name__}); update or remove its package."
+
+
 def run(command: Callable[[], Any]) -> None:
     """Run a command and end the process: 0 done, 2 wrong use, 3 not available, 4 failed, 128 + n after a signal."""
     _listen()
