@@ -27,57 +27,76 @@ _FOLDER = "the path of a folder"
 Folder = Annotated[Path, BeforeValidator(_expand)]
 
 
+def debugging() -> bool:
+    """Whether `OSCINE_DEBUG` asks for the traceback of an error that nobody thought of."""
+    return bool(os.environ.get("OSCINE_DEBUG", "").strip())
+
+
 class Settings(BaseModel):
     """What a deployment decides, each by an environment variable; an empty one counts as unset.
 
     In Python each goes by its name here too: `Settings(volume=Path("speech"))`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    engine: str = Field("hibari", validation_alias="OSCINE_ENGINE")
+    engine: str = Field(default="hibari", validation_alias="OSCINE_ENGINE")
     """The engine that answers when a request names none."""
-    volume: Folder | None = Field(None, validation_alias="OSCINE_VOLUME", description=_FOLDER)
+    volume: Folder | None = Field(default=None, validation_alias="OSCINE_VOLUME", description=_FOLDER)
     """Where everything that must last lies; see `home`."""
-    audio_voices_dir: Folder | None = Field(None, validation_alias="AUDIO_VOICES_DIR", description=_FOLDER)
-    audio_prompts_dir: Folder | None = Field(None, validation_alias="AUDIO_PROMPTS_DIR", description=_FOLDER)
-    cleanup_days: float = Field(2, validation_alias="CLEANUP_DAYS", ge=0, description="a number of days, 0 or more")
+    audio_voices_dir: Folder | None = Field(default=None, validation_alias="AUDIO_VOICES_DIR", description=_FOLDER)
+    audio_prompts_dir: Folder | None = Field(default=None, validation_alias="AUDIO_PROMPTS_DIR", description=_FOLDER)
+    cleanup_days: float = Field(
+        default=2, validation_alias="CLEANUP_DAYS", ge=0, description="a number of days, 0 or more"
+    )
     """Finished pieces and temporary output older than this go."""
     spool_max_gb: float = Field(
-        4, validation_alias="OSCINE_SPOOL_MAX_GB", gt=0, description="a number of gigabytes above 0"
+        default=4, validation_alias="OSCINE_SPOOL_MAX_GB", gt=0, description="a number of gigabytes above 0"
     )
     """Disk that finished pieces may take before the oldest go."""
     max_text_length: int = Field(
-        100_000, validation_alias="MAX_TEXT_LENGTH", ge=0, description="a number of characters, 0 for no limit"
+        default=100_000, validation_alias="MAX_TEXT_LENGTH", ge=0, description="a number of characters, 0 for no limit"
     )
     default_sample_rate: int | None = Field(
-        None, validation_alias="DEFAULT_SAMPLE_RATE", ge=8_000, le=48_000, description="a rate in Hz from 8000 to 48000"
+        default=None,
+        validation_alias="DEFAULT_SAMPLE_RATE",
+        ge=8_000,
+        le=48_000,
+        description="a rate in Hz from 8000 to 48000",
     )
     """Hz of the result; None: the engine's."""
     max_chunk_chars: int | None = Field(
-        None, validation_alias="MAX_CHUNK_CHARS", ge=50, le=1000, description="a number of characters from 50 to 1000"
+        default=None,
+        validation_alias="MAX_CHUNK_CHARS",
+        ge=50,
+        le=1000,
+        description="a number of characters from 50 to 1000",
     )
     min_last_chunk_chars: int | None = Field(
-        None,
+        default=None,
         validation_alias="MIN_LAST_CHUNK_CHARS",
         ge=0,
         le=1000,
         description="a number of characters from 0 to 1000",
     )
     chunk_silence_ms: int | None = Field(
-        None, validation_alias="CHUNK_SILENCE_MS", ge=0, le=2000, description="a number of milliseconds from 0 to 2000"
+        default=None,
+        validation_alias="CHUNK_SILENCE_MS",
+        ge=0,
+        le=2000,
+        description="a number of milliseconds from 0 to 2000",
     )
     """Pause between pieces in ms; None: by punctuation."""
-    default_speaker: str | None = Field(None, validation_alias="DEFAULT_SPEAKER")
+    default_speaker: str | None = Field(default=None, validation_alias="DEFAULT_SPEAKER")
     default_cfg_scale: float | None = Field(
-        None, validation_alias="DEFAULT_CFG_SCALE", gt=0, le=10, description="a number above 0, at most 10"
+        default=None, validation_alias="DEFAULT_CFG_SCALE", gt=0, le=10, description="a number above 0, at most 10"
     )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings. Raises InvalidRequest that names the variable and what it takes."""
         wanted = {field.validation_alias for field in cls.model_fields.values()}
-        given = {name: value for name, value in environ.items() if name in wanted and value.strip()}
+        given = {name: value.strip() for name, value in environ.items() if name in wanted and value.strip()}
         try:
             return cls.model_validate(given)
         except ValidationError as error:

@@ -72,7 +72,9 @@ def _code_of(command: Callable[[], Any]) -> int:
             return _complain("stopped.", 128 + _asked[0][1])
         if hasattr(error, "format_message") and hasattr(error, "show"):
             return _wrong_use(error)
-        if os.environ.get("OSCINE_DEBUG"):
+        from oscine.config import debugging
+
+        if debugging():
             traceback.print_exc()
         what = type(error).__name__
         if isinstance(error, OSError) and error.strerror:
