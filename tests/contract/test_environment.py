@@ -1,0 +1,110 @@
+"""The environment variables that deployments set."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from oscine import config
+from oscine.config import Settings
+from oscine.errors import InvalidRequest
+
+VARIABLES: dict[str, tuple[str, Any, str, Any, list[str]]] = {
+    "OSCINE_ENGINE": ("engine", "hibari", "vibevoice", "vibevoice", []),
+    "OSCINE_VOLUME": ("volume", None, "/data", Path("/data"), []),
+    "AUDIO_VOICES_DIR": ("audio_voices_dir", None, "/v", Path("/v"), []),
+    "AUDIO_PROMPTS_DIR": ("audio_prompts_dir", None, "/p", Path("/p"), []),
+    "CLEANUP_DAYS": ("cleanup_days", 2, "0.5", 0.5, ["-1", "two", "nan"]),
+    "OSCINE_SPOOL_MAX_GB": ("spool_max_gb", 4, "10", 10, ["0", "-1", "x"]),
+    "MAX_TEXT_LENGTH": ("max_text_length", 100_000, "0", 0, ["-1", "many", "1.5"]),
+    "DEFAULT_SAMPLE_RATE": ("default_sample_rate", None, "24000", 24_000, ["0", "7999", "48001", "hi"]),
+    "MAX_CHUNK_CHARS": ("max_chunk_chars", None, "50", 50, ["49", "1001", "x"]),
+    "MIN_LAST_CHUNK_CHARS": ("min_last_chunk_chars", None, "150", 150, ["-1", "x"]),
+    "CHUNK_SILENCE_MS": ("chunk_silence_ms", None, "200", 200, ["-1", "2001", "x"]),
+    "DEFAULT_SPEAKER": ("default_speaker", None, "Alice", "Alice", []),
+    "DEFAULT_CFG_SCALE": ("default_cfg_scale", None, "1.3", 1.3, ["0", "10.5", "x"]),
+}
+
+
+def test_the_table_covers_every_setting():
+    assert {field for field, *_ in VARIABLES.values()} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_variable_is_read_and_has_a_default_and_empty_is_unset(name: str):
+    field, default, written, meant, _ = VARIABLES[name]
+    assert getattr(Settings.from_env({}), field) == default
+    assert getattr(Settings.from_env({name: written}), field) == meant
+    assert getattr(Settings.from_env({name: f" {written} "}), field) == meant
+    for empty in ("", "  "):
+        assert getattr(Settings.from_env({name: empty}), field) == default
+    assert getattr(Settings.model_validate({field: written}), field) == meant
+
+
+@pytest.mark.parametrize("name", [name for name, row in VARIABLES.items() if row[4]])
+def test_a_wrong_value_is_a_sentence_that_names_the_variable(name: str):
+    for wrong in VARIABLES[name][4]:
+        with pytest.raises(InvalidRequest) as caught:
+            Settings.from_env({name: wrong})
+        assert caught.value.message.startswith(f"The setting {name} must be a")
+        assert caught.value.message.endswith(".")
+        assert caught.value.param == name
+
+
+def test_other_variables_are_left_alone_and_misspelled_settings_are_not():
+    assert Settings.from_env({"PATH": "/bin", "OSCINE_NOTHING": "1"}) == Settings.from_env({})
+    with pytest.raises(ValidationError):
+        Settings(volumes=Path("/data"))  # type: ignore[call-arg]
+
+
+def test_everything_lies_in_the_volume_unless_it_is_named():
+    here = Settings.from_env({"OSCINE_VOLUME": "/data"})
+    assert here.home == Path("/data")
+    assert Path("/data/indextts/audio_voices") in here.voice_folders
+    assert Path("/data/vibevoice/demo/voices") in here.voice_folders
+    assert here.spool.is_relative_to("/data")
+    assert here.voice_home.is_relative_to("/data")
+    named = Settings.from_env({"OSCINE_VOLUME": "/data", "AUDIO_VOICES_DIR": "/v", "AUDIO_PROMPTS_DIR": "/p"})
+    assert set(named.voice_folders) == {Path("/v"), Path("/p")}
+    assert named.voice_home == Path("/v")
+
+
+def test_the_volume_is_runpods_if_there_is_one_else_the_users_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(config, "RUNPOD_VOLUME", tmp_path / "runpod-volume")
+    assert Settings.from_env({}).home.is_relative_to(tmp_path)
+    assert Settings.from_env({}).home.name == "oscine"
+    (tmp_path / "runpod-volume").mkdir()
+    assert Settings.from_env({}).home == tmp_path / "runpod-volume"
+    assert Settings.from_env({"OSCINE_VOLUME": "~/speech"}).home == tmp_path / "speech"
+    with pytest.raises(InvalidRequest, match="OSCINE_VOLUME must be the path of a folder"):
+        Settings.from_env({"OSCINE_VOLUME": "~nobody-is-called-so/speech"})
+
+
+def test_settings_are_read_from_the_real_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MAX_TEXT_LENGTH", "12")
+    assert Settings.from_env().max_text_length == 12
+
+
+def test_only_the_settings_read_the_environment():
+    """Engines' own variables (HF_HOME and the like) are read by the libraries they belong to."""
+    package = Path(config.__file__).parent
+    readers = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if "os.environ" in path.read_text() or "getenv" in path.read_text()
+    }
+    assert readers == {"config.py"}
+
+
+def test_the_settings_cost_no_engine():
+    code = "import sys, oscine.config; print(sorted({'av', 'hibari', 'onnxruntime', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
