@@ -13,7 +13,7 @@ import pytest
 from tests.cli.machine import OSCINE, Machine, decoded, terminal, until
 
 SENTENCES = ["Good morning to all of you.", "The train leaves at nine.", "It will be on time today."]
-LONG = " ".join(f"This is sentence number {n}, and the train to the coast is on time." for n in range(30))
+LONG = " ".join(f"This is sentence number {n}, and the train to the coast is on time." for n in range(24))
 
 
 @pytest.mark.parametrize("format", ["mp3", "wav", "pcm"])
@@ -72,6 +72,7 @@ def test_sound_is_never_poured_into_a_terminal(machine: Machine):
         assert read() == ""
 
 
+@pytest.mark.slow
 def test_a_bar_is_shown_on_a_terminal_only(machine: Machine):
     (machine.work / "long.txt").write_text(LONG)
     arguments = ["say", "-f", "long.txt", "-o", "out.mp3", "--seed", "1"]
