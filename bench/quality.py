@@ -168,10 +168,10 @@ def timeline(speech: Any) -> dict[str, Any]:
 
 
 def sounding(samples: Any, rate: int) -> Any:
-    """Which frames of 10 ms hold sound: louder than 55 dB below the loudest."""
+    """Which frames of 10 ms hold sound: louder than 50 dB below the loudest."""
     frames = samples[: len(samples) // (rate // 100) * (rate // 100)].reshape(-1, rate // 100)
     level = np.sqrt(np.mean(frames.astype(np.float64) ** 2, axis=1))
-    return level > level.max() * 10 ** (-55 / 20)
+    return level > level.max() * 10 ** (-50 / 20)
 
 
 def plainly(text: str) -> str:

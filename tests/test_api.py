@@ -348,7 +348,7 @@ def test_the_async_twin_makes_the_same_speech_and_leaves_the_loop_free(
             report = await twin.save(HELLO, tmp_path / "x.mp3")
             assert report.duration == pytest.approx(speech.duration, abs=0.2)
             parts = [part async for part in twin.stream(HELLO)]
-            assert sum(part.duration for part in parts) == pytest.approx(speech.duration, abs=0.2)
+            assert sum(part.duration for part in parts) == pytest.approx(speech.duration, abs=0.5)
             data = b"".join([part async for part in twin.stream_bytes(HELLO, format="flac")])
             assert data[:4] == b"fLaC"
             with pytest.raises(InvalidRequest):

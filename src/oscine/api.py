@@ -19,7 +19,7 @@ from oscine.delivery.tags import tags_for
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest, field_names
-from oscine.synthesis.master import CEILING_DBTP, ceiling_for
+from oscine.synthesis.master import ceiling_for
 from oscine.synthesis.plan import Plan
 from oscine.synthesis.result import Report
 from oscine.synthesis.scheduler import Pace
@@ -83,7 +83,7 @@ class Oscine:
         plan = self._plan(text, options, lexicon, rules)
         rate = self._rate(plan, None)
         with self._studio.scheduler(plan.info.name).job(Pace.FILE, hold=True) as job:
-            track = Track(plan, job, rate, ceiling_dbtp=CEILING_DBTP)
+            track = Track(plan, job, rate, ceiling_dbtp=ceiling_for(lossy=True))  # it may be saved as anything
             waveform = track.whole()
             return Speech(waveform.samples, rate, track.report())
 
@@ -123,7 +123,9 @@ class Oscine:
         self._studio.spool.prune()
         scheduler = self._studio.scheduler(plan.info.name)
         with scheduler.job(Pace.FILE, hold=True) as job, written_whole(path) as audio:
-            track = Track(plan, job, rate, ceiling_dbtp=ceiling_for(chosen.spec.bitrate > 0), on_progress=on_progress)
+            track = Track(
+                plan, job, rate, ceiling_dbtp=ceiling_for(lossy=chosen.spec.bitrate > 0), on_progress=on_progress
+            )
             track.write(lambda: Encoder(chosen, rate, bitrate=bits, tags=facts, sink=audio), self._studio.spool)
             report = track.report()
             if beside is not None:
@@ -175,7 +177,7 @@ class Oscine:
         plan = self._plan(text, {**options, "stream": True}, lexicon, rules)
         rate = self._rate(plan, format)
         job = self._studio.scheduler(plan.info.name).job(Pace.LISTENER)
-        ceiling = CEILING_DBTP if format is None else ceiling_for(format.spec.bitrate > 0)
+        ceiling = ceiling_for(lossy=format is not None and format.spec.bitrate > 0)
         return Track(plan, job, rate, ceiling_dbtp=ceiling), job
 
     def _plan(self, text: Text, options: Mapping[str, Any], lexicon: Lexicon | None, rules: Rules | None) -> Plan:

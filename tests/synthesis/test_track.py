@@ -177,7 +177,7 @@ def test_loudness_can_be_left_alone(echo: Studio, tmp_path: Path) -> None:
 
 def test_speech_that_is_too_short_to_measure_says_so(tmp_path: Path) -> None:
     with studio_with(EchoEngine(), tmp_path) as studio:
-        _, track = written(studio, "A", tmp_path)
+        _, track = streamed(studio, "A")
         report = track.report()
     assert report.loudness_lufs is None
     assert any("too short or too quiet" in warning for warning in report.warnings)

@@ -22,9 +22,12 @@ from oscine.synthesis.plan import Piece, Sentence
 from oscine.synthesis.speak import Spoken
 
 START_MS: Final = 50
-"""Silence before the first sound. At least one AAC frame (1024 samples), whose encoder starts from nothing."""
+"""Silence before a stream's first sound. At least one AAC frame (1024 samples), whose encoder starts from nothing."""
 END_MS: Final = 180
-"""Silence after the last sound."""
+"""Silence after a stream's last sound."""
+FILE_START_MS: Final = 150
+FILE_END_MS: Final = 400
+"""Around a file there is more: players cut the edges, and speech that begins and ends at once sounds hurried."""
 EDGE_MS: Final = 8
 """Length of the fade at an edge that meets silence."""
 INAUDIBLE: Final = 10 ** (-70 / 20)
@@ -46,15 +49,24 @@ class Segment:
 
 
 class Assembler:
-    """Joins pieces; feed it in order. The track starts `START_MS` before the first sound."""
+    """Joins pieces; feed it in order. The track starts `start_ms` before the first sound, at least."""
 
-    def __init__(self, sample_rate: int, *, margin_ms: int = 100, crossfade: bool = True) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        *,
+        margin_ms: int = 100,
+        crossfade: bool = True,
+        start_ms: int = START_MS,
+        end_ms: int = END_MS,
+    ) -> None:
         self.segments: list[Segment] = []
         self.seams: list[tuple[int, int]] = []
         """Sample ranges from the end of one piece's speech to the start of the next one's."""
         self._rate = sample_rate
         self._margin = self._count(max(CLOSEST_MS, margin_ms))
         self._crossfade = crossfade
+        self._start_silence, self._end = self._count(start_ms), self._count(end_ms)
         self._edge = self._count(EDGE_MS)
         self._emitted = 0
         self._tail: Samples | None = None
@@ -99,10 +111,10 @@ class Assembler:
         return np.concatenate(out)
 
     def finish(self, tail_ms: int = 0) -> Samples:
-        """The end of the track: the last margin and `END_MS` of silence, or `tail_ms` where that is longer."""
+        """The end of the track: the last margin and silence, `end_ms` together, or `tail_ms` where that is longer."""
         if self._tail is None:
             return _NOTHING
-        wanted = max(self._count(END_MS), self._count(tail_ms))
+        wanted = max(self._end, self._count(tail_ms))
         tail = fade_out(self._tail[: self._edge + wanted], self._edge)
         self._tail = None
         return self._emit(np.concatenate([tail, _silence(self._edge + wanted - len(tail))]))
@@ -134,7 +146,7 @@ class Assembler:
         return emitted
 
     def _start(self, lead: Samples, pause_ms: int) -> Samples:
-        wanted = max(self._count(START_MS), self._count(pause_ms))
+        wanted = max(self._start_silence, self._count(pause_ms))
         lead = lead[-wanted:]
         return np.concatenate([_silence(wanted - len(lead)), fade_in(lead, min(self._edge, len(lead)))])
 

@@ -265,7 +265,7 @@ def _limited_loudness(samples: Samples, sample_rate: int, gain_db: float, ceilin
     return meter.integrated()
 
 
-def ceiling_for(lossy: bool) -> float:
+def ceiling_for(*, lossy: bool) -> float:
     """The ceiling in dBTP for the limiter, so that the decoded file stays below `CEILING_DBTP`."""
     return CEILING_DBTP - (LOSSY_MARGIN_DB if lossy else 0.1)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from oscine.audio.resample import Resampler
 from oscine.audio.waveform import Samples, Waveform
-from oscine.synthesis.assemble import Assembler
+from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_MS, Assembler
 from oscine.synthesis.job import Job
 from oscine.synthesis.master import FileMaster, StreamMaster
 from oscine.synthesis.plan import Piece, Plan
@@ -196,6 +196,8 @@ class Track:
             self.plan.info.sample_rate,
             margin_ms=request.crossfade_ms if margin is None else margin,
             crossfade=request.enable_crossfade,
+            start_ms=START_MS if request.stream else FILE_START_MS,
+            end_ms=END_MS if request.stream else FILE_END_MS,
         )
 
 
