@@ -83,7 +83,7 @@ class Oscine:
         plan = self._plan(text, options, lexicon, rules)
         rate = self._rate(plan, None)
         with self._studio.scheduler(plan.info.name).job(Pace.FILE, hold=True) as job:
-            track = Track(plan, job, rate, ceiling_dbtp=ceiling_for(lossy=True))  # it may be saved as anything
+            track = Track(plan, job, rate, ceiling_dbtp=ceiling_for(None, plan.request.loudness))
             waveform = track.whole()
             return Speech(waveform.samples, rate, track.report())
 
@@ -124,7 +124,7 @@ class Oscine:
         scheduler = self._studio.scheduler(plan.info.name)
         with scheduler.job(Pace.FILE, hold=True) as job, written_whole(path) as audio:
             track = Track(
-                plan, job, rate, ceiling_dbtp=ceiling_for(lossy=chosen.spec.bitrate > 0), on_progress=on_progress
+                plan, job, rate, ceiling_dbtp=ceiling_for(chosen, plan.request.loudness), on_progress=on_progress
             )
             track.write(lambda: Encoder(chosen, rate, bitrate=bits, tags=facts, sink=audio), self._studio.spool)
             report = track.report()
@@ -177,7 +177,7 @@ class Oscine:
         plan = self._plan(text, {**options, "stream": True}, lexicon, rules)
         rate = self._rate(plan, format)
         job = self._studio.scheduler(plan.info.name).job(Pace.LISTENER)
-        ceiling = ceiling_for(lossy=format is not None and format.spec.bitrate > 0)
+        ceiling = ceiling_for(format, plan.request.loudness)
         return Track(plan, job, rate, ceiling_dbtp=ceiling), job
 
     def _plan(self, text: Text, options: Mapping[str, Any], lexicon: Lexicon | None, rules: Rules | None) -> Plan:

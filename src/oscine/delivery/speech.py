@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from oscine.audio.encode import Encoder
 from oscine.audio.formats import Format, nearest_rate
+from oscine.audio.limiter import TruePeakLimiter
 from oscine.audio.waveform import Waveform
 from oscine.delivery.captions import captions, check_captions
 from oscine.delivery.choice import check_bitrate, format_of
 from oscine.delivery.files import written_whole
 from oscine.delivery.tags import tags_for
 from oscine.synthesis.assemble import Segment
+from oscine.synthesis.master import ceiling_for
 from oscine.synthesis.result import Report
 
 
@@ -43,7 +47,7 @@ class Speech(Waveform):
         path = Path(path)
         chosen = format_of(path, format)
         check_bitrate(bitrate)
-        waveform = _at_rate(self, nearest_rate(chosen, self.sample_rate))
+        waveform = self._fit_for(chosen)
         with (
             written_whole(path) as beside,
             Encoder(
@@ -58,7 +62,7 @@ class Speech(Waveform):
         """The bytes of an audio file."""
         chosen = Format.parse(format)
         check_bitrate(bitrate)
-        waveform = _at_rate(self, nearest_rate(chosen, self.sample_rate))
+        waveform = self._fit_for(chosen)
         with Encoder(chosen, waveform.sample_rate, bitrate=bitrate) as encoder:
             return encoder.push(waveform.samples) + encoder.finish()
 
@@ -67,6 +71,13 @@ class Speech(Waveform):
         suffix = f".{kind.lower().removeprefix('.')}"
         check_captions(Path(f"captions{suffix}"))
         return captions(self.segments, suffix)
+
+    def _fit_for(self, format: Format) -> Waveform:
+        """At a rate that the codec takes, its peaks low enough for what the codec adds to them."""
+        waveform = _at_rate(self, nearest_rate(format, self.sample_rate))
+        limiter = TruePeakLimiter(waveform.sample_rate, ceiling_for(format, self.report.loudness_lufs))
+        limited = np.concatenate([limiter.push(waveform.samples), limiter.finish()])
+        return Waveform(limited, waveform.sample_rate)
 
     def _repr_html_(self) -> str:
         """A player in Jupyter."""

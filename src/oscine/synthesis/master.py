@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from oscine.audio.formats import Format
 from oscine.audio.limiter import TruePeakLimiter
 from oscine.audio.loudness import LoudnessMeter, TruePeakMeter, dbtp, integrated_loudness
 from oscine.audio.waveform import Samples
@@ -22,7 +23,12 @@ from oscine.audio.waveform import Samples
 CEILING_DBTP: Final = -1.0
 """EBU R128: maximum permitted true peak."""
 LOSSY_MARGIN_DB: Final = 1.0
-"""What mp3, opus and aac may add to a peak when they are decoded."""
+DENSE_MARGIN_DB: Final = 2.2
+DENSE_LUFS: Final = -17.0
+"""What a codec may add to a peak when it is decoded: mp3 up to 0.8 dB; opus and aac half a dB, but up to 2 dB where
+speech is louder than `DENSE_LUFS`, whose peaks are limited more often (tests/synthesis/test_peaks.py)."""
+_MARGIN_DB: Final = 0.1
+"""Rounding to 16 bits, and meters that differ."""
 SETTLE_S: Final = 30.0
 """Sound that a file's gain is settled on. With one voice the whole is mostly within 0.3 LU of it."""
 TOLERANCE_LU: Final = 0.3
@@ -265,9 +271,15 @@ def _limited_loudness(samples: Samples, sample_rate: int, gain_db: float, ceilin
     return meter.integrated()
 
 
-def ceiling_for(*, lossy: bool) -> float:
-    """The ceiling in dBTP for the limiter, so that the decoded file stays below `CEILING_DBTP`."""
-    return CEILING_DBTP - (LOSSY_MARGIN_DB if lossy else 0.1)
+def ceiling_for(format: Format | None, loudness: float | None) -> float:
+    """The ceiling in dBTP for the limiter, so that the decoded file stays below `CEILING_DBTP`.
+
+    `loudness` is the target in LUFS; without a format it is that of samples.
+    """
+    if format is None or not format.spec.bitrate:
+        return CEILING_DBTP - _MARGIN_DB
+    dense = format is not Format.MP3 and (loudness is None or loudness > DENSE_LUFS)
+    return CEILING_DBTP - (DENSE_MARGIN_DB if dense else LOSSY_MARGIN_DB)
 
 
 def _loudness_of_little(samples: Samples, sample_rate: int) -> float | None:

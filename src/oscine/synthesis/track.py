@@ -15,7 +15,7 @@ from oscine.audio.resample import Resampler
 from oscine.audio.waveform import Samples, Waveform
 from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_MS, Assembler
 from oscine.synthesis.job import Job
-from oscine.synthesis.master import FileMaster, StreamMaster
+from oscine.synthesis.master import CEILING_DBTP, FileMaster, Level, StreamMaster
 from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.result import Report
 from oscine.synthesis.speak import Speaking, Spoken
@@ -23,6 +23,8 @@ from oscine.synthesis.spool import Spool
 
 MASTERINGS: Final = 3
 """How often a file is mastered at most before the result is taken as it is."""
+WORTHWHILE_LU: Final = 0.1
+"""A mastering that came no nearer than this is the last."""
 _BACKLOG: Final = 8
 """Blocks between synthesis and an encoder that runs beside it."""
 
@@ -97,6 +99,7 @@ class Track:
         """
         pieces: Iterable[Piece] | None = None
         gain: float | None = None
+        missed = np.inf
         for _ in range(MASTERINGS):
             master = FileMaster(self.sample_rate, self.plan.request.loudness, ceiling_dbtp=self._ceiling, gain_db=gain)
             self._master = master
@@ -108,8 +111,8 @@ class Track:
                 sink.finish()
             finally:
                 sink.close()
-            gain = master.better_gain()
-            if gain is None:
+            gain, before, missed = master.better_gain(), missed, abs(master.missed_by())
+            if gain is None or missed > before - WORTHWHILE_LU:
                 return
             pieces = list(self._spoken.values())
 
@@ -121,6 +124,7 @@ class Track:
             self.plan.warn(
                 "The speech is too short or too quiet to measure its loudness, so its level was left as it is."
             )
+        self._tell_missed(level)
         return Report(
             duration=self._count / self.sample_rate,
             sample_rate=self.sample_rate,
@@ -173,6 +177,13 @@ class Track:
                 self._first = self._elapsed()
             self._count += len(samples)
             yield samples
+
+    def _tell_missed(self, level: Level) -> None:
+        target, reached = self.plan.request.loudness, level.loudness_lufs
+        if target is None or reached is None or isinstance(self._master, StreamMaster) or abs(target - reached) <= 0.5:
+            return
+        why = f": its peaks would pass {CEILING_DBTP:g} dBTP" if reached < target else ""
+        self.plan.warn(f"The loudness is {reached:.1f} LUFS, since this speech cannot be brought to {target:g}{why}.")
 
     def _note(self, part: Spoken) -> None:
         self._spoken[part.piece.index] = part.piece
