@@ -5,18 +5,27 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from oscine.config import Settings
 from oscine.engines import hibari
 from oscine.engines.hibari import HibariEngine
-from oscine.engines.protocol import Audio, State
+from oscine.engines.protocol import Audio, Failed, State
 from oscine.errors import NotAvailable
+from oscine.synthesis.scheduler import Pace, Scheduler
 from oscine.synthesis.studio import Studio
 from tests.engines.contract import quiet, run, spoken, utterance
+from tests.synthesis.house import until
+
+if TYPE_CHECKING:
+    from hibari import Hibari
 
 SENTENCES = [f"This is sentence number {number}, and it is long enough to take a moment." for number in range(8)]
 
@@ -129,3 +138,73 @@ def test_text_without_words_ends_without_sound_and_without_failure(fresh: Hibari
     (heard,) = run(fresh, [utterance(fresh, "...")])
     assert heard.over
     assert not any(hasattr(event, "error") for event in heard.events)
+
+
+NUMBERS = st.text("0123456789,.-$%²٣ ", max_size=80) | st.integers(14, 400).map("7".__mul__)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    before=st.sampled_from(["", "Number ", "a", "$", "-", "1.", "#", "0."]),
+    number=NUMBERS,
+    after=st.sampled_from(["", ".5", "th", "'s", "%", "b"]),
+)
+@example("Number ", "7" * 40, "")
+@example("", "٣" * 50, "")
+@example("$", ",".join(["777"] * 20), ".55")
+@example("0.", "0" * 400, "1")
+def test_numbers_of_any_length_can_be_read(before: str, number: str, after: str) -> None:
+    voice = reader()
+    assert isinstance(voice.phonemize(hibari._digit_by_digit(before + number + after)), list)
+
+
+def test_a_number_too_long_to_be_followed_is_read_digit_by_digit(fresh: HibariEngine) -> None:
+    fresh.load(quiet)
+    long = spoken(fresh, "Number " + "7" * 40 + ".")
+    np.testing.assert_array_equal(long, spoken(fresh, "Number " + " ".join("7" * 40) + "."))
+    million = "It is 1,000,000 and 123456789012345."
+    assert hibari._digit_by_digit(million) == million
+
+
+def test_what_cannot_be_read_is_not_tried_again(fresh: HibariEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh.load(quiet)
+    monkeypatch.setattr(fresh._voices["heart"], "phonemize", lambda _text: [][0])
+    (heard,) = run(fresh, [utterance(fresh, "Hello.")])
+    (failure,) = [event for event in heard.events if isinstance(event, Failed)]
+    assert not failure.retryable
+    assert "IndexError" in failure.error
+
+
+def test_a_listener_s_first_sentence_is_the_next_that_is_begun_beside_a_book(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hibari, "_usable_cores", lambda: 2)
+    engine = HibariEngine(Settings.from_env({}))
+    go_on, began = threading.Semaphore(0), list[str]()
+
+    def speak(lane: hibari._Lane) -> np.ndarray:
+        began.append(lane.utterance.text)
+        assert go_on.acquire(timeout=60)
+        return np.full(2400, 0.1, np.float32)
+
+    monkeypatch.setattr(engine, "_speak", speak)
+    scheduler = Scheduler(engine)
+    try:
+        with scheduler.job(Pace.FILE, hold=True) as book, scheduler.job(Pace.LISTENER) as listener:
+            for text in SENTENCES:
+                book.submit(utterance(engine, text))
+            until(lambda: len(began) == 2 and scheduler.lanes_busy == 3)
+            first = listener.submit(utterance(engine, "Hello."))
+            go_on.release()
+            until(lambda: len(began) == 3)
+            assert began[2] == "Hello."
+            go_on.release(100)
+            assert first.read() is not None
+    finally:
+        go_on.release(100)
+        scheduler.close()
+
+
+@cache
+def reader() -> Hibari:
+    return hibari._voice("heart")

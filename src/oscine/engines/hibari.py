@@ -6,7 +6,9 @@ go of the interpreter lock, so the cores work side by side on one copy of the mo
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -41,11 +43,20 @@ from oscine.errors import NotAvailable
 if TYPE_CHECKING:
     from hibari import Hibari
 
+log = logging.getLogger(__name__)
+
 SAMPLE_RATE: Final = 24_000
 SPEED_RANGE: Final = (0.5, 2.0)
 """What hibari's README gives for `speed`; outside, its prosody breaks down."""
 LIMIT_CHARS: Final = 380
 """hibari itself splits sentences above 400 phonemes, which in English are about as many characters."""
+LONGEST_NUMBER: Final = 15
+"""Digits of the longest number that is said as one; hibari has no words above 10**36, and nobody follows them."""
+_DIGITS: Final = re.compile(r"[\d,]+")
+
+
+class _Unreadable(Exception):
+    """The text stage failed; it would fail again in the same way."""
 
 
 @dataclass(eq=False)
@@ -63,6 +74,7 @@ class HibariEngine:
         self._loading = threading.Lock()
         self._phonemizing = threading.Lock()
         self._open: set[_Lane] = set()
+        self._running: set[Future[Samples]] = set()
         self.info = _describe(self._workers)
 
     def missing(self) -> Missing | None:
@@ -117,12 +129,20 @@ class HibariEngine:
     def step(self, lanes: Sequence[Lane], budget_s: float) -> list[Event]:
         assert self._pool is not None, "step before load"
         mine = [lane for lane in lanes if isinstance(lane, _Lane)]
-        for lane in mine:
+        self._begin(self._pool, mine)
+        if not any(_is_over(lane) for lane in mine):
+            wait(self._running, timeout=budget_s, return_when=FIRST_COMPLETED)
+        return [event for lane in mine if _is_over(lane) for event in _outcome(lane)]
+
+    def _begin(self, pool: ThreadPoolExecutor, lanes: Sequence[_Lane]) -> None:
+        """Give the idle workers the first of the lanes. Nothing queues behind them: what comes next is up to `step`."""
+        self._running = {work for work in self._running if not work.done()}
+        for lane in lanes:
+            if len(self._running) >= self._workers:
+                return
             if lane.work is None:
-                lane.work = self._pool.submit(self._speak, lane)
-        works = {lane.work: lane for lane in mine if lane.work is not None}
-        done, _ = wait(works, timeout=budget_s, return_when=FIRST_COMPLETED)
-        return [event for lane in mine if lane.work in done for event in _outcome(lane)]
+                lane.work = pool.submit(self._speak, lane)
+                self._running.add(lane.work)
 
     def close_lane(self, lane: Lane) -> None:
         lane.stop.set()
@@ -136,13 +156,17 @@ class HibariEngine:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
         self._open.clear()
+        self._running.clear()
         self._voices.clear()
 
     def _speak(self, lane: _Lane) -> Samples:
         turn = lane.utterance.turns[0]
         voice = self._loaded(lane.utterance.prompts[turn.speaker].name)
         with self._phonemizing:
-            sentences = voice.phonemize(turn.text)
+            try:
+                sentences = voice.phonemize(_digit_by_digit(turn.text))
+            except Exception as error:
+                raise _Unreadable(type(error).__name__) from error
         noise = np.random.default_rng(lane.utterance.seed)
         parts: list[Samples] = []
         for phonemes in sentences:
@@ -158,12 +182,32 @@ class HibariEngine:
             return self._voices[name]
 
 
+def _digit_by_digit(text: str) -> str:
+    """Long runs of digits apart, so that they are read one by one; phonemes that are given in the text stay."""
+
+    def apart(run: re.Match[str]) -> str:
+        digits = run[0].replace(",", "")
+        if len(digits) <= LONGEST_NUMBER:
+            return run[0]
+        return " ".join(digits) + ("," if run[0].endswith(",") else "")
+
+    return _DIGITS.sub(apart, text)
+
+
+def _is_over(lane: _Lane) -> bool:
+    return lane.work is not None and lane.work.done()
+
+
 def _outcome(lane: _Lane) -> list[Event]:
     assert lane.work is not None
     error = lane.work.exception()
     if isinstance(error, NotAvailable):
         return [Failed(lane, error.message, retryable=False)]
+    if isinstance(error, _Unreadable):
+        log.debug("hibari cannot read a piece", exc_info=error)
+        return [Failed(lane, f"hibari cannot read this piece ({error}).", retryable=False)]
     if error is not None:
+        log.debug("hibari could not speak a piece", exc_info=error)
         return [Failed(lane, f"hibari could not speak this piece ({type(error).__name__}).", retryable=True)]
     samples = lane.work.result()
     events: list[Event] = [Audio(lane, samples)] if len(samples) else []
