@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import partial
 from pathlib import Path
@@ -274,3 +275,101 @@ def test_held_samples_are_let_go_when_a_piece_is_given_up() -> None:
         with pytest.raises(SynthesisFailed):
             whole(take)
         assert take._held == []
+
+
+def test_a_piece_that_breaks_the_engine_each_time_harms_none_that_is_spoken_beside_it() -> None:
+    engine = EchoEngine(lanes=4, failures=[Failure("bad", times=99, kind="broken", after_frames=2)])
+    with scheduling(engine) as scheduler:
+        jobs = [scheduler.job(Pace.FILE, hold=True) for _ in range(3)]
+        bad = jobs[0].submit(said(BAD))
+        good = [jobs[1].submit(said(GOOD, seed=2)), jobs[2].submit(said(GOOD, seed=3))]
+        for take in good:
+            np.testing.assert_array_equal(whole(take), engine.sound(take.utterance))
+        with pytest.raises(SynthesisFailed, match="broke down"):
+            whole(bad)
+        assert scheduler.ready
+        for job in jobs:
+            job.close()
+    assert not any("bad" in " ".join(texts) and len(texts) > 1 for texts in engine.counts.stepped[3:])
+    assert engine.counts.loads == 4
+
+
+def test_two_pieces_that_break_the_engine_harm_none_that_is_spoken_beside_them() -> None:
+    engine = EchoEngine(lanes=4, failures=[Failure("bad", times=99, kind="broken")])
+    with scheduling(engine) as scheduler, scheduler.job(Pace.FILE, hold=True) as job:
+        takes = [job.submit(said(text)) for text in (BAD, GOOD, BAD, GOOD)]
+        for take in (takes[1], takes[3]):
+            np.testing.assert_array_equal(whole(take), engine.sound(take.utterance))
+        for take in (takes[0], takes[2]):
+            with pytest.raises(SynthesisFailed, match="broke down"):
+                whole(take)
+
+
+def test_a_piece_that_breaks_the_engine_where_its_lane_is_opened_fails_alone() -> None:
+    engine = Brittle()
+    engine.times = 99
+    with scheduling(engine) as scheduler, scheduler.job(Pace.FILE, hold=True) as job:
+        bad, good = job.submit(said(BAD)), job.submit(said(GOOD))
+        with pytest.raises(SynthesisFailed, match="broke down"):
+            whole(bad)
+        assert len(whole(good))
+
+
+def test_an_engine_that_breaks_while_it_is_closed_is_not_loaded_again() -> None:
+    engine = EchoEngine(failures=[Failure("bad", kind="broken")])
+    stepping, gate = threading.Event(), threading.Event()
+
+    def on_step() -> None:
+        stepping.set()
+        gate.wait(60)
+
+    engine._on_step = on_step
+    with scheduling(engine) as scheduler:
+        scheduler.job(Pace.FILE, hold=True).submit(said(BAD))
+        assert stepping.wait(60)
+        closed = in_thread(scheduler.close)
+        until(lambda: scheduler.over)
+        gate.set()
+        closed()
+    assert engine.counts.loads == 1
+
+
+def test_closing_beside_a_call_never_lets_two_threads_into_one_engine(tmp_path: Path) -> None:
+    engine = EchoEngine()
+    stepping, gate = threading.Event(), threading.Event()
+
+    def on_step() -> None:
+        stepping.set()
+        gate.wait(60)
+
+    engine._on_step = on_step
+    with studio_with(engine, tmp_path) as studio:
+        first = studio.scheduler("echo")
+        first.job(Pace.FILE).submit(said(GOOD))
+        assert stepping.wait(60)
+        closed = in_thread(studio.close)
+        until(lambda: first.over)
+        again = in_thread(lambda: studio.scheduler("echo"))
+        threading.Event().wait(0.1)
+        assert first._thread.is_alive()
+        assert len(engine.counts.threads) == 1, "a second thread called the engine before the first had left it"
+        gate.set()
+        closed()
+        scheduler = again()
+        assert scheduler is not first
+        assert not first._thread.is_alive()
+
+
+def test_the_log_tells_the_whole_cause_to_those_who_look_for_it(caplog: pytest.LogCaptureFixture) -> None:
+    engine = EchoEngine(failures=[Failure("bad", kind="error")])
+    with (
+        caplog.at_level(logging.DEBUG, "oscine"),
+        scheduling(engine) as scheduler,
+        scheduler.job(Pace.FILE, hold=True) as job,
+    ):
+        assert len(whole(job.submit(said(BAD))))
+    lines = [record for record in caplog.records if record.levelno == logging.ERROR]
+    causes = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert [line.exc_info for line in lines] == [None]
+    assert [str(cause) for cause in causes] == ["unexpected"]
+    assert logging.getLogger("oscine").handlers, "Python prints errors of libraries that have no handler"

@@ -47,6 +47,10 @@ class Take:
         self._waiting_samples = 0
         self._released = False
         self._attempts = 0
+        self._suspect = False
+        """It was open when the engine broke; until it has shown that it is harmless, it is spoken alone."""
+        self._broke = 0
+        """How often the engine broke while it was the only one."""
         self._finished = False
         self._error: OscineError | None = None
 

@@ -26,11 +26,14 @@ from oscine.synthesis.job import Job, Take
 from oscine.synthesis.job import Pace as Pace
 
 log = logging.getLogger(__name__)
+logging.getLogger("oscine").addHandler(logging.NullHandler())  # who uses Oscine decides where its log goes
 
 STEP_BUDGET_S: Final = 0.05
 POLL_S: Final = 0.5
 """How often an engine that has no room now is asked again."""
 ATTEMPTS: Final = 3
+BREAKS: Final = 2
+"""How often a piece may break the engine while it is spoken alone."""
 MAX_RELOADS: Final = 3
 """Reloads in a row, without one finished utterance between them, after which the engine counts as broken."""
 _SEED_SPACE: Final = 2**63
@@ -67,6 +70,11 @@ class Scheduler:
     def failure(self) -> OscineError | None:
         """Why the engine cannot be used any more."""
         return self._failure
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes nothing more: it was closed, is being closed, or failed."""
+        return self._closing or self._failure is not None
 
     @property
     def lanes_busy(self) -> int:
@@ -140,7 +148,7 @@ class Scheduler:
             failure = error
         except Exception as error:
             what = "could not be loaded" if self.loaded_at is None else "broke down and could not be loaded again"
-            log.error("engine %s %s: %s", self.engine.info.name, what, type(error).__name__)
+            self._tell(what, error)
             failure = NotAvailable(f"The engine {self.engine.info.name} {what} ({type(error).__name__}).")
         finally:
             self._fail_all(failure)
@@ -159,10 +167,8 @@ class Scheduler:
                     self._wake.wait(POLL_S if crowded else None)
                     return True
             events = self.engine.step(lanes, STEP_BUDGET_S)
-        except EngineBroken:
-            self._recover()
         except Exception as error:
-            log.error("engine %s failed: %s", self.engine.info.name, type(error).__name__)
+            self._tell("broke down", error)
             self._recover()
         else:
             with self._lock:
@@ -176,7 +182,10 @@ class Scheduler:
                 self._close_lane(lane)
 
     def _admit(self) -> bool:
-        """Open lanes for waiting utterances, the most urgent first; whether some had to stay outside."""
+        """Open lanes for waiting utterances, the most urgent first; whether some had to stay outside.
+
+        What was open when the engine broke comes before that, each alone, so that the guilty one harms no other.
+        """
         rate = self.engine.info.sample_rate
         while True:
             waiting = [
@@ -184,6 +193,11 @@ class Scheduler:
                 for order, job in enumerate(self._jobs)
                 if (take := job._next_waiting()) is not None and not job._far_ahead(take, rate)
             ]
+            suspects = self._suspects(rate)
+            if suspects or any(take._suspect for take in self._open.values()):
+                if self._open:
+                    return bool(waiting)
+                waiting = suspects
             for _, _, take in sorted(waiting, key=lambda entry: entry[:2]):
                 if not self._room_for(take):
                     continue
@@ -192,6 +206,15 @@ class Scheduler:
                 break
             else:
                 return bool(waiting)
+
+    def _suspects(self, rate: int) -> list[tuple[float, int, Take]]:
+        """Those that wait to be tried alone, with what orders them: an innocent one ends a row of reloads."""
+        return [
+            (float(take._broke), order, take)
+            for order, job in enumerate(self._jobs)
+            for take in job._takes
+            if take._suspect and take._lane is None and not take._over and not job._far_ahead(take, rate)
+        ]
 
     def _try_open(self, take: Take) -> bool:
         """Open a lane for the take, or give it up; False when the engine has no room now."""
@@ -204,16 +227,20 @@ class Scheduler:
                 return True
             lane = self.engine.open(take.utterance, threading.Event())
         except EngineBroken:
+            self._enter(take, Lane(take.utterance, threading.Event()))
             raise
         except Exception as error:
-            log.error("engine %s could not open a lane: %s", self.engine.info.name, type(error).__name__)
+            self._tell("could not open a lane", error)
             take._fail(SynthesisFailed(f"The engine {self.engine.info.name} could not begin to speak this piece."))
             return True
+        self._enter(take, lane)
+        return True
+
+    def _enter(self, take: Take, lane: Lane) -> None:
         take._lane = lane
         take._attempts += 1
         take._job._served = time.monotonic()
         self._open[lane] = take
-        return True
 
     def _room_for(self, take: Take) -> bool:
         """Whether the take may have a lane now; a quarter of them, at least one, is for those who wait for sound."""
@@ -253,6 +280,7 @@ class Scheduler:
         elif isinstance(event, Done):
             self._close_lane(event.lane)
             take._finish(dict(event.stats))
+            take._suspect = False
             self._reloads = 0
         else:
             self._close_lane(event.lane)
@@ -264,7 +292,8 @@ class Scheduler:
         job.changed.notify_all()
 
     def _may_retry(self, take: Take) -> bool:
-        return not take._released and take._attempts < ATTEMPTS and not take._job.closed
+        tries_left = take._attempts < ATTEMPTS and take._broke < BREAKS
+        return tries_left and not take._released and not take._job.closed
 
     def _close_lane(self, lane: Lane) -> None:
         self._open.pop(lane, None)
@@ -272,10 +301,17 @@ class Scheduler:
         self.engine.close_lane(lane)
 
     def _recover(self) -> None:
-        """The engine broke: fail or requeue what is open and load it again. Never called with the lock."""
+        """The engine broke: fail or requeue what is open and load it again. Never called with the lock.
+
+        Only a piece that was alone is known to be the cause; where there were several, each is tried alone.
+        """
         with self._lock:
+            alone = len(self._open) == 1
             for lane, take in self._open.items():
                 lane.stop.set()
+                take._suspect = True
+                take._broke += alone
+                take._attempts -= not alone
                 if self._may_retry(take):
                     take._again(take.utterance)
                 else:
@@ -284,6 +320,8 @@ class Scheduler:
             self._loaded = False
             self._reloads += 1
         self.engine.close()
+        if self._closing:
+            return
         if self._reloads > MAX_RELOADS:
             raise NotAvailable(f"The engine {self.engine.info.name} broke down {self._reloads} times in a row.")
         self.engine.load(self._progress)
@@ -306,4 +344,9 @@ class Scheduler:
                     self._close_lane(lane)
             self.engine.close()
         except Exception as error:
-            log.error("engine %s could not be closed: %s", self.engine.info.name, type(error).__name__)
+            self._tell("could not be closed", error)
+
+    def _tell(self, what: str, error: Exception) -> None:
+        """One line for the log, and the whole cause for those who look for it."""
+        log.error("engine %s %s (%s)", self.engine.info.name, what, type(error).__name__)
+        log.debug("engine %s %s", self.engine.info.name, what, exc_info=error)

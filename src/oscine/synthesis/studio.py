@@ -60,9 +60,13 @@ class Studio:
     def close(self) -> None:
         """Stop the engines; idempotent."""
         with self._lock:
-            schedulers, self._schedulers = list(self._schedulers.values()), {}
-        for scheduler in schedulers:
+            schedulers = dict(self._schedulers)
+        for scheduler in schedulers.values():
             scheduler.close()
+        with self._lock:  # forgotten only now: a call beside must not start a second thread for the same engine
+            for engine, scheduler in schedulers.items():
+                if self._schedulers.get(engine) is scheduler:
+                    del self._schedulers[engine]
 
     @cached_property
     def library(self) -> VoiceLibrary:
@@ -108,7 +112,7 @@ class Studio:
         """The engine's scheduler; the first call starts to load it. Raises NotAvailable when something is missing."""
         with self._lock:
             scheduler = self._schedulers.get(engine)
-            if scheduler is None or scheduler.failure is not None:
+            if scheduler is None or scheduler.over:
                 if scheduler is not None:
                     scheduler.close()  # an engine is never called from two threads
                 loaded = self.registry.get(engine)
