@@ -28,9 +28,9 @@ def run(command: Sequence[str], environ: Mapping[str, str] | None = None, *, std
     """Run a command to its end; raises RuntimeError when it fails."""
     actions = [(os.POSIX_SPAWN_DUP2, stdout, 1)] if stdout is not None else []
     started = time.perf_counter()
-    pid = os.posix_spawnp(
-        command[0], list(command), dict(os.environ if environ is None else environ), file_actions=actions
-    )
+    environ = dict(os.environ if environ is None else environ)
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as on a user's machine, where a second start finds the bytecode
+    pid = os.posix_spawnp(command[0], list(command), environ, file_actions=actions)
     _, status, usage = os.wait4(pid, 0)
     wall = time.perf_counter() - started
     if os.waitstatus_to_exitcode(status) != 0:
