@@ -12,7 +12,9 @@ import pytest
 
 from oscine.audio.loudness import dbtp, integrated_loudness, true_peak
 from oscine.audio.waveform import Samples
-from oscine.errors import Cancelled, SynthesisFailed
+from oscine.delivery.tags import tags_for
+from oscine.errors import Cancelled, InvalidRequest, SynthesisFailed
+from oscine.synthesis import plan as plan_module
 from oscine.synthesis.job import Pace
 from oscine.synthesis.plan import Plan
 from oscine.synthesis.spool import Spool
@@ -183,16 +185,78 @@ def test_speech_that_is_too_short_to_measure_says_so(tmp_path: Path) -> None:
     assert any("too short or too quiet" in warning for warning in report.warnings)
 
 
-def test_a_text_that_the_engine_has_no_sound_for_ends_with_a_warning(echo: Studio, tmp_path: Path) -> None:
-    sink = Kept()
-    track = track_of(echo, plan_of(echo, "Only silence."), Pace.FILE)
-    with track._job:
-        track.write(lambda: sink, spool_in(tmp_path))
-    report = track.report()
-    assert report.duration == 0
-    assert report.segments == ()
-    assert any("cannot read" in warning for warning in report.warnings)
-    assert report.real_time_factor == 0
+@pytest.mark.parametrize("text", ["Only silence.", "Only silence. And silence again."])
+def test_a_text_that_the_engine_has_no_sound_for_is_an_error_and_no_empty_file(
+    echo: Studio, tmp_path: Path, text: str
+) -> None:
+    for _ in range(2):  # the second time from the spool
+        sink = Kept()
+        track = track_of(echo, plan_of(echo, text), Pace.FILE)
+        with track._job, pytest.raises(InvalidRequest, match="nothing that the engine echo can read"):
+            track.write(lambda sink=sink: sink, spool_in(tmp_path))  # type: ignore[misc]
+        assert not sink.finished
+    with pytest.raises(InvalidRequest, match="nothing that the engine echo can read"):
+        streamed(echo, text)
+
+
+def test_a_piece_without_sound_is_named_in_a_warning_also_when_it_comes_from_the_spool(
+    echo: Studio, tmp_path: Path
+) -> None:
+    text = "One came slowly along. Only silence here. Two left again. More silence."
+    told = "The engine echo cannot read pieces 2 (at 1 s), 4 (at 2 s); they were left out."
+    for reused in (0, 4):
+        _, track = written(echo, text, tmp_path)
+        report = track.report()
+        assert report.pieces_reused == reused
+        assert told in report.warnings
+    _, track = written(echo, "One came. Only silence.", tmp_path)
+    assert "The engine echo cannot read piece 2 (at 1 s), which was left out." in track.report().warnings
+
+
+def test_an_error_says_which_piece_it_is_about(tmp_path: Path) -> None:
+    engine = EchoEngine(failures=[Failure("bad", times=99)])
+    text = "A first sentence. A second one. A bad one. The end."
+    with studio_with(engine, tmp_path) as studio:
+        for fields in ({}, {"stream": True}):
+            track = track_of(studio, plan_of(studio, text, **fields), Pace.FILE)
+            place = "It is piece 3, about characters 31 to 40"
+            with track._job, pytest.raises(SynthesisFailed, match=rf"echo could not speak this piece\. {place}\."):
+                track.whole()
+
+
+def test_the_result_names_the_voices_that_speak_in_order_and_once_each(echo: Studio, tmp_path: Path) -> None:
+    text = "Bob: One came.\nAlice: Two left.\nBob: Three.\n"
+    plan = plan_of(echo, text, voice="low", voices={"Alice": "low", "Bob": "high", "Eve": "low"})
+    assert plan.voices == ("high", "low")
+    assert tags_for(plan)["artist"] == "high, low"
+    _, track = written(echo, text, tmp_path, voice="low", voices={"Alice": "low", "Bob": "high", "Eve": "low"})
+    assert track.report().voices == ("high", "low")
+    _, track = written(echo, "Bob: One came.\n", tmp_path, voice="low", voices={"Bob": "high"})
+    assert track.report().voices == ("high",)
+    undeclared = plan_of(echo, "Ann: One came.\nBen: Two left.\nAnn: Three.\nBen: Four.\n")
+    assert undeclared.voices == ("low", "high")
+
+
+def test_a_listener_does_not_wait_until_the_whole_text_was_read(echo: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(plan_module, "check_words", checked.append)
+    text = "One sentence came.\n\n" * 1000
+    plan = plan_of(echo, text, stream=True)
+    assert len(checked) == 1
+    assert len(list(plan.pieces(listener=True))) == 1000
+    assert len(checked) > 1000
+    checked.clear()
+    list(plan_of(echo, text).pieces())
+    assert len(checked) == 1000
+
+
+def test_a_listener_hears_all_that_comes_before_a_word_that_nobody_can_say(echo: Studio) -> None:
+    track = track_of(
+        echo, plan_of(echo, f"One came. Two left.\n\nThree.\n\n{'x' * 5000} end.", stream=True), Pace.LISTENER
+    )
+    with track._job, pytest.raises(InvalidRequest, match="text"):
+        list(track.stream())
+    assert [segment.text for segment in track._assembler.segments] == ["One came.", "Two left.", "Three."]
 
 
 def test_progress_counts_up_to_the_whole(echo: Studio, tmp_path: Path) -> None:

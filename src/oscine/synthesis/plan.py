@@ -52,6 +52,14 @@ class Piece:
     """Silence before it, from the last sound of the piece before."""
     key: str
     """Equal keys mean equal audio: text, voice, options, seed, engine and its version."""
+    at: int = 0
+    """Characters in the pieces before it."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        end = self.at + sum(len(turn.text) for turn in self.utterance.turns)
+        return f"piece {self.index + 1}, about characters {self.at + 1:,} to {end:,}"
 
 
 @dataclass(eq=False)
@@ -78,6 +86,8 @@ class Plan:
     """Silence that was asked for after the last piece; known when `pieces` has ended."""
     characters: int = 0
     """Characters in the pieces that were made so far."""
+    voices: tuple[str, ...] | None = None
+    """The voices that will speak, in order; None: the text was not read to its end yet."""
 
     def warn(self, message: str) -> None:
         """Add a warning for the result, each only once."""
@@ -137,13 +147,20 @@ class Plan:
         return (self._language or self.info.languages[0]).split("-")[0]
 
     def check(self) -> None:
-        """Read a text that is given whole once, before anything is spoken. Raises InvalidRequest."""
-        found = False
+        """Read a text that is given whole once, before anything is spoken, and cast its speakers.
+
+        A listener does not wait for that: there, only up to the first words. Raises InvalidRequest.
+        """
+        voices: dict[str, None] = {}
         for passage in self._passages(lambda _message: None):
             check_words(passage.text)
-            found = found or speakable(passage.text)
-        if not found:
+            if speakable(passage.text):
+                voices[self.cast.voice(passage.speaker, self.warn).name] = None
+                if self.request.stream:
+                    return
+        if not voices:
             raise _nothing_to_say()
+        self.voices = tuple(voices)
 
     def _passages(self, warn: Callable[[str], None]) -> Iterator[Passage]:
         return read(
@@ -161,7 +178,7 @@ class Plan:
         """Speaker, chunk and what follows it; a pause before the first word comes without a chunk."""
         first: int | None = FIRST_CHARS if listener else None
         for passage in self._passages(self.warn):
-            if self.live:
+            if self.voices is None:
                 check_words(passage.text)
             held: Chunk | None = None
             lengths = self.lengths
@@ -235,9 +252,10 @@ class Plan:
             language=self._language,
             options=options,
         )
+        at = self.characters
         self.characters += sum(len(turn.text) for turn in turns)
         sentences = tuple(Sentence(text, speaker) for speaker, chunk in group for text in chunk.sentences)
-        return Piece(index, utterance, sentences, pause_ms, key)
+        return Piece(index, utterance, sentences, pause_ms, key, at)
 
 
 def make_plan(

@@ -17,7 +17,7 @@ class Report:
     """Hz of the result."""
     engine: str
     voices: tuple[str, ...]
-    """The voices that spoke, the narrator's first."""
+    """The voices that spoke, in the order in which they are first heard."""
     seed: int
     pieces: int
     """Utterances it was made of."""

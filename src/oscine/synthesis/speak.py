@@ -13,7 +13,7 @@ import numpy as np
 from oscine.audio.stretch import TimeStretch
 from oscine.audio.waveform import Samples
 from oscine.engines.protocol import EngineInfo
-from oscine.errors import Cancelled
+from oscine.errors import Cancelled, OscineError, SynthesisFailed
 from oscine.synthesis.job import Job, Take, chunks, whole
 from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.spool import Spool
@@ -67,9 +67,12 @@ class Speaking(Iterator[Spoken]):
 def _parts(upcoming: _Upcoming, plan: Plan, spool: Spool | None) -> Generator[Spoken]:
     try:
         while (started := upcoming.next()) is not None:
-            for spoken in _hear(*started, plan, spool):
-                yield spoken
-                upcoming.widen()
+            try:
+                for spoken in _hear(*started, plan, spool):
+                    yield spoken
+                    upcoming.widen()
+            except SynthesisFailed as error:
+                raise SynthesisFailed(f"{error.message} It is {started[0].place}.", code=error.code) from error
     finally:
         upcoming.close()
 
@@ -88,14 +91,10 @@ def _hear(piece: Piece, source: Take | Samples, plan: Plan, spool: Spool | None)
         return
     if spool is not None:
         samples = spool.write(piece.key, whole(source), rate)
-        _note_silence(plan, len(samples))
         yield _stretched(piece, samples, stretch, last=True)
         return
-    heard = 0
     for samples in chunks(source):
-        heard += len(samples)
         yield _stretched(piece, samples, stretch, last=False)
-    _note_silence(plan, heard)
     yield _stretched(piece, _NOTHING, stretch, last=True)
 
 
@@ -109,11 +108,6 @@ def _stretched(
     return Spoken(piece, samples, last, reused)
 
 
-def _note_silence(plan: Plan, heard: int) -> None:
-    if heard == 0:
-        plan.warn(f"The engine {plan.info.name} cannot read a part of the text, which was left out.")
-
-
 class _Upcoming:
     """The pieces to come, started a bounded number ahead of the reader; planned as there is room for them."""
 
@@ -125,15 +119,20 @@ class _Upcoming:
         self._most = max(2, plan.info.max_lanes)
         self._ahead = self._most if job.hold else 1  # with a listener, nothing competes with the first sound
         self._started: deque[_Started] = deque()
+        self._error: BaseException | None = None
 
     def next(self) -> _Started | None:
         """The next piece; None at the end."""
         self.fill()
-        return self._started.popleft() if self._started else None
+        if self._started:
+            return self._started.popleft()
+        if self._error is not None:
+            raise self._error
+        return None
 
     def fill(self) -> None:
         """Start as many pieces as there is room for."""
-        while len(self._started) < self._ahead and (piece := next(self._pieces, None)) is not None:
+        while len(self._started) < self._ahead and (piece := self._plan()) is not None:
             self._started.append(self._start(piece))
 
     def widen(self) -> None:
@@ -143,6 +142,15 @@ class _Upcoming:
 
     def close(self) -> None:
         """Plan no more; idempotent."""
+
+    def _plan(self) -> Piece | None:
+        """What is wrong with a later part of the text is told when what comes before it was heard."""
+        if self._error is None:
+            try:
+                return next(self._pieces, None)
+            except OscineError as error:
+                self._error = error
+        return None
 
     def _start(self, piece: Piece) -> _Started:
         return piece, _start(piece, self._info, self._job, self._spool)
@@ -157,7 +165,6 @@ class _Live(_Upcoming):
     def __init__(self, pieces: Iterator[Piece], plan: Plan, job: Job, spool: Spool | None) -> None:
         super().__init__(pieces, plan, job, spool)
         self._ended = self._closed = False
-        self._error: BaseException | None = None
         threading.Thread(target=self._follow, name="oscine-text", daemon=True).start()
 
     def next(self) -> _Started | None:

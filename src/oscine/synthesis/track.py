@@ -13,6 +13,7 @@ import numpy as np
 
 from oscine.audio.resample import Resampler
 from oscine.audio.waveform import Samples, Waveform
+from oscine.errors import InvalidRequest
 from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_MS, Assembler
 from oscine.synthesis.job import Job
 from oscine.synthesis.master import CEILING_DBTP, FileMaster, Level, StreamMaster
@@ -27,6 +28,8 @@ WORTHWHILE_LU: Final = 0.1
 """A mastering that came no nearer than this is the last."""
 _BACKLOG: Final = 8
 """Blocks between synthesis and an encoder that runs beside it."""
+_TOLD: Final = 10
+"""Pieces that one warning names."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class Track:
             duration=self._count / self.sample_rate,
             sample_rate=self.sample_rate,
             engine=self.plan.info.name,
-            voices=tuple(prompt.name for prompt in self.plan.cast.prompts),
+            voices=tuple(dict.fromkeys(name for piece in self._spoken.values() for name in _voices(piece))),
             seed=self.plan.seed,
             pieces=len(self._spoken),
             pieces_reused=self._reused,
@@ -155,6 +158,8 @@ class Track:
             resampler = Resampler(self.plan.info.sample_rate, self.sample_rate)
         again = bool(self._spoken)
         self._count = 0
+        entered = 0
+        silent: list[tuple[int, float]] = []
         for part in spoken:
             samples = assembler.push(part)
             for finished in master.parts(resampler.push(samples) if resampler else samples):
@@ -162,8 +167,20 @@ class Track:
                 spoken.go_on()
             if part.last and isinstance(master, StreamMaster):
                 yield from self._out(master.settle())
+            if part.last:
+                if len(assembler.seams) == entered:
+                    silent.append((part.piece.index + 1, assembler.duration))
+                entered = len(assembler.seams)
             if part.last and not again:
                 self._note(part)
+        if not entered:
+            raise InvalidRequest(
+                f"text has nothing that the engine {self.plan.info.name} can read; it speaks"
+                f" {', '.join(self.plan.info.languages)}.",
+                param="text",
+            )
+        if silent:
+            self.plan.warn(_left_out(self.plan.info.name, silent))
         samples = assembler.finish(self._tail_ms())
         if resampler:
             samples = np.concatenate([resampler.push(samples), resampler.finish()])
@@ -210,6 +227,21 @@ class Track:
             start_ms=START_MS if request.stream else FILE_START_MS,
             end_ms=END_MS if request.stream else FILE_END_MS,
         )
+
+
+def _voices(piece: Piece) -> Iterator[str]:
+    for turn in piece.utterance.turns:
+        yield piece.utterance.prompts[turn.speaker].name
+
+
+def _left_out(engine: str, silent: list[tuple[int, float]]) -> str:
+    told, more = silent[:_TOLD], len(silent) - _TOLD
+    pieces = ", ".join(f"{number} (at {seconds:.0f} s)" for number, seconds in told)
+    if len(silent) == 1:
+        return f"The engine {engine} cannot read piece {pieces}, which was left out."
+    return (
+        f"The engine {engine} cannot read pieces {pieces}{f' and {more} more' if more > 0 else ''}; they were left out."
+    )
 
 
 class _Beside:
