@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from oscine.text.hidden import visible
 from oscine.text.lines import Idle, Piece
-from oscine.text.markdown import (
-    Fence,
-    Mark,
-    before_fence,
-    classify,
-    closes_fence,
-    is_delimiter,
-    opens_fence,
-    split_tags,
-    table_row,
-)
+from oscine.text.markdown import Mark, classify, is_delimiter, split_tags, table_row
 
 
 class Block(NamedTuple):
@@ -32,15 +23,22 @@ class Block(NamedTuple):
 
 
 def blocks(
-    pieces: Iterable[Piece | Idle], *, markdown: bool, warn: Callable[[str], None] = lambda _: None
+    pieces: Iterable[Piece | Idle],
+    *,
+    markdown: bool,
+    live: bool = False,
+    cut: bool = False,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Block | Idle]:
-    """Blocks of the lines; without `markdown` only text and gaps."""
-    fence: Fence | None = None
+    """Blocks of the lines; without `markdown` only text and gaps.
+
+    `cut`: the text goes on after the last piece.
+    """
     held: Piece | None = None
     table = False
     kind: Mark = "text"
     empty = False
-    for piece in pieces:
+    for piece in visible(pieces, live=live, cut=cut, warn=warn) if markdown else pieces:
         if isinstance(piece, Idle):
             if held and not piece.inside:
                 yield _text(held)
@@ -49,33 +47,13 @@ def blocks(
             continue
         text = piece.text
         blank = piece.starts and piece.ends and (not text or text.isspace())
-        if blank and (fence or empty):
+        if blank and empty:
             continue
         empty = blank
         if not markdown:
             yield Block(
                 "text" if text.strip() or not piece.starts else "gap", text, piece.starts, piece.ends, piece.whole
             )
-            continue
-        if fence:
-            rest = closes_fence(fence, text)
-            if rest is None:
-                continue
-            fence = None
-            yield Block("gap", "")
-            if not rest.strip():
-                continue
-            text = rest
-            piece = Piece(text, True, piece.ends, piece.whole)
-        if fence := opens_fence(text):
-            if held:
-                yield _text(held)
-                held = None
-            if fence.length:
-                warn("Blocks of code in the text were left out.")
-            if before := before_fence(fence, text).strip():
-                yield Block("text", before, piece.starts)
-            yield Block("gap", "")
             continue
         if held:
             table = is_delimiter(text)

@@ -7,44 +7,9 @@ command more time than it has.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 Mark = Literal["text", "item", "heading", "row", "gap", "nothing"]
-
-
-class Fence(NamedTuple):
-    """An open block whose lines are left out."""
-
-    sign: str
-    length: int
-
-
-def opens_fence(line: str) -> Fence | None:
-    """The block of code, comment, script or style that `line` opens and does not close."""
-    if found := _FENCE.match(line):
-        return None if found[1][0] == "`" and "`" in found[2] else Fence(found[1][0], len(found[1]))
-    for sign, end in _HIDDEN.items():
-        if sign in line and end not in line[line.rfind(sign) :]:
-            return Fence(sign, 0)
-    return None
-
-
-def closes_fence(fence: Fence, line: str) -> str | None:
-    """What follows on `line` after the end of the block, or None where it goes on."""
-    if fence.length:
-        found = _FENCE.match(line)
-        return (
-            ""
-            if found and found[1][0] == fence.sign and len(found[1]) >= fence.length and not found[2].strip()
-            else None
-        )
-    _, end, rest = line.lower().partition(_HIDDEN[fence.sign])
-    return line[len(line) - len(rest) :] if end else None
-
-
-def before_fence(fence: Fence, line: str) -> str:
-    """What stands on the line before the block."""
-    return "" if fence.length else line[: line.lower().rfind(fence.sign)]
 
 
 def classify(line: str) -> tuple[Mark, str]:
@@ -94,8 +59,6 @@ def strip_inline(text: str) -> str:
     """The text without inline marks of Markdown and HTML: links and code keep their text, images their description."""
     if not _ANY.search(text):
         return text
-    if "<" in text:
-        text = _COMMENT.sub(" ", text)
     if "](" in text or "][" in text or "[^" in text:
         text = _LINK.sub(r"\1", _LINK.sub(r"\1", _IMAGE.sub(r" \1 ", text)))
         text = _FOOTNOTE.sub("", _REFERENCE.sub(r"\1", text))
@@ -105,21 +68,29 @@ def strip_inline(text: str) -> str:
     return text
 
 
-_FENCE: Final = re.compile(r"[ \t>]{0,20}+(?:[-*+] )?+(`{3,}+|~{3,}+)(.*)", re.DOTALL)
-_HIDDEN: Final = {"<!--": "-->", "<script": "</script>", "<style": "</style>"}
 _RULE: Final = re.compile(
-    r"(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+|~{4,}+|(?:[#+•·─━═][ \t]*+){3,}+"
+    r"(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+|~{3,}+|`{3,}+|(?:[#+•·─━═][ \t]*+){3,}+"
 )
 _DEFINITION: Final = re.compile(r"\[[^\[\]]{1,200}+\]:\s*+<?(?:https?:|ftp:|www\.|mailto:|/|\./|\.\./|#)")
 _HEADING: Final = re.compile(r"#{1,6}+(?:[ \t]++|$)")
 _BULLET: Final = re.compile(r"[-*+•‣◦▪●○–][ \t]++(?:\[[ xX]\][ \t]++)?(?=\S)|\[[ xX]\][ \t]++")
 _NUMBERED: Final = re.compile(r"(\d{1,3})[.)][ \t]++(?:\[[ xX]\][ \t]++)?(?=\S)")
+_FLAGS: Final = (
+    "allowfullscreen|async|autofocus|autoplay|checked|compact|contenteditable|controls|crossorigin|default|defer|disabled|download|"
+    "formnovalidate|hidden|inert|ismap|itemscope|loop|multiple|muted|nomodule|noshade|novalidate|nowrap|open|"
+    "playsinline|readonly|required|reversed|selected"
+)
+"""Attributes without a value (HTML Living Standard, and some that older pages have); any other word is prose."""
+_ATTRIBUTES: Final = (
+    rf"(?:\s++(?:(?:{_FLAGS})(?=[\s/>])|[a-z_:@][\w:.@-]{{0,60}}+\s{{0,3}}+=\s{{0,3}}+"
+    r"(?:\"[^\"<>]{0,2000}+\"|'[^'<>]{0,2000}+'|[“”][^“”<>]{0,500}+[“”]|[^\s\"'<>`]{1,500}+)))*+\s*+/?>"
+)
+"""The rest of a tag, by which it is told from `a<b and c>d`."""
 _BLOCK_TAG: Final = re.compile(
-    r"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|hr|blockquote|table|section|article|header|footer)\b[^<>]{0,300}+>",
+    rf"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|hr|blockquote|table|section|article|header|footer){_ATTRIBUTES}",
     re.IGNORECASE,
 )
 _ANY: Final = re.compile(r"[*_`~<&\\\]]")
-_COMMENT: Final = re.compile(r"<!--(?:(?!-->|<!--).)*+-->", re.DOTALL)
 _TARGET: Final = (
     r"\([ ]?<?[^()\s<>]*+(?:\([^()\s<>]{0,200}+\)[^()\s<>]{0,500}+)?+>?"
     r"(?:[ ]{1,3}(?:\"[^\"]{0,200}+\"|'[^']{0,200}+'))?[ ]?\)"
@@ -137,7 +108,8 @@ _INLINE: Final = re.compile(
     r"(?P<url>(?:https?://|ftp://)[^\s<>*`]++)"
     r"|(?P<escape>\\[\\`*_{}\[\]()#+\-.!|~>\"'<&])"
     r"|(?<!`)(?P<ticks>`++)(?:(?P<code>[^`]{1,400}+)(?P=ticks)(?!`))?"
-    rf"|<(?P<auto>[^\s<>@]{{1,64}}+@[^\s<>@]{{1,255}}+)>|</?(?P<tag>{_ELEMENTS})(?:\s[^<>]{{0,400}}+)?/?>"
+    rf"|<(?P<auto>[^\s<>@]{{1,64}}+@[^\s<>@]{{1,255}}+)>|</?(?P<tag>{_ELEMENTS}){_ATTRIBUTES}"
+    r"|(?P<comment><!--(?:(?!-->|<!--)(?s:.))*+-->)"
     r"|(?P<stars>\*++)|(?P<lines>_++)|(?P<strike>~~+)",
     re.IGNORECASE,
 )
@@ -152,6 +124,8 @@ def _inline(found: re.Match[str]) -> str:
         return found[0]
     if kind == "escape":
         return found[0][1]
+    if kind == "comment":
+        return " "
     if kind == "code":
         return found["code"].strip()
     if kind == "ticks":

@@ -50,8 +50,8 @@ def read(
     source = lines(pieces, live=live, language=language)
     guess = False
     if not live:
-        sample, source = _sample(source)
-        opened = list(_openings(sample, rules.markdown))
+        sample, source, cut = _sample(source)
+        opened = list(_openings(sample, rules.markdown, cut))
         guess = is_script(opened, cast)
         _learn(opened, wrapping, cast if guess or speakers else None)
 
@@ -63,7 +63,7 @@ def read(
         return said if speakable(said) else ""
 
     run = Run(clean, tell)
-    for block in blocks(source, markdown=rules.markdown, warn=tell):
+    for block in blocks(source, markdown=rules.markdown, live=live, warn=tell):
         if isinstance(block, Idle):
             run.idle(block.inside, language)
         else:
@@ -82,8 +82,8 @@ def read(
 def speakers_in(text: str, *, speakers: Collection[str] = (), rules: Rules = ALL_RULES) -> list[str]:
     """The labels that `read` finds in a whole text, in order of appearance."""
     cast = Cast(speakers)
-    sample, source = _sample(lines([text], live=False))
-    guess = is_script(_openings(sample, rules.markdown), cast)
+    sample, source, cut = _sample(lines([text], live=False))
+    guess = is_script(_openings(sample, rules.markdown, cut), cast)
     found: dict[str, None] = {}
     for block in blocks(source, markdown=rules.markdown):
         if not isinstance(block, Idle) and (label := _label(block, cast, guess)[1]):
@@ -108,7 +108,8 @@ def _label(block: Block, cast: Cast, guess: bool) -> tuple[str, Label | None]:
     return (tags, label) if label and (label.certain or guess) else ("", None)
 
 
-def _sample(source: Iterator[Piece | Idle]) -> tuple[list[Piece | Idle], Iterator[Piece | Idle]]:
+def _sample(source: Iterator[Piece | Idle]) -> tuple[list[Piece | Idle], Iterator[Piece | Idle], bool]:
+    """The start of a text, the whole of it, and whether it goes on after the start."""
     taken: list[Piece | Idle] = []
     size = 0
     for piece in source:
@@ -116,13 +117,13 @@ def _sample(source: Iterator[Piece | Idle]) -> tuple[list[Piece | Idle], Iterato
         size += len(piece.text) if isinstance(piece, Piece) else 0
         if size >= _SAMPLE:
             break
-    return taken, itertools.chain(taken, source)
+    return taken, itertools.chain(taken, source), size >= _SAMPLE
 
 
-def _openings(sample: Iterable[Piece | Idle], markdown: bool) -> Iterator[tuple[str, bool]]:
+def _openings(sample: Iterable[Piece | Idle], markdown: bool, cut: bool) -> Iterator[tuple[str, bool]]:
     """The lines of plain text in a sample, and whether each opens a paragraph."""
     opens = True
-    for block in blocks(iter(sample), markdown=markdown):
+    for block in blocks(sample, markdown=markdown, cut=cut):
         if isinstance(block, Idle) or not block.starts:
             continue
         if block.mark == "text" and block.text.strip():
