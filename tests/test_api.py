@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 import oscine
-from oscine import AsyncOscine, Oscine, OscineError, Report, Speech, Waveform
+from oscine import AsyncOscine, Cancel, Oscine, OscineError, Report, Speech, Waveform
 from oscine.config import Settings
-from oscine.errors import InvalidRequest
+from oscine.errors import Cancelled, InvalidRequest
+from oscine.request import Options, field_names
 from oscine.synthesis.studio import Studio
 from oscine.text.normalise import Rules
 from oscine.text.pronounce import Lexicon
@@ -129,6 +130,24 @@ def test_wrong_places_formats_and_bit_rates_are_refused(speaker: Oscine, tmp_pat
     with pytest.raises(InvalidRequest, match="format"):
         speech.encode("xyz")
     assert [path.name for path in tmp_path.iterdir() if path.name != "volume"] == []
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(speaker: Oscine, tmp_path: Path):
+    path, beside = tmp_path / "x.wav", tmp_path / "x.srt"
+    for target, mode in ((path, 0o600), (beside, 0o640)):
+        target.write_bytes(b"old")
+        target.chmod(mode)
+    seen: list[int] = []
+
+    def look(_: object) -> None:
+        seen.extend(part.stat().st_mode & 0o077 for part in tmp_path.glob(".*.part"))
+
+    speaker.save(HELLO, path, captions_path=beside, on_progress=look)
+    assert seen
+    assert not any(seen), "a private file was readable while it was written"
+    assert [target.stat().st_mode & 0o777 for target in (path, beside)] == [0o600, 0o640]
+    speaker.say(HELLO).save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_saving_gives_the_file_the_captions_the_facts_and_the_progress(speaker: Oscine, tmp_path: Path):
@@ -277,8 +296,96 @@ def test_options_of_the_constructor_hold_until_a_call_gives_its_own_by_any_name(
         assert oscine.say(HELLO, speaker_voice="heart").report.voices == ("heart",)
 
 
-def test_unknown_options_are_warnings(speaker: Oscine):
-    assert any("volume" in warning for warning in speaker.say("Good morning.", volume=3).warnings)
+def test_an_option_that_does_not_exist_is_refused_with_what_may_be_meant(settings: Settings, tmp_path: Path):
+    wrong: Any = {"voic": "heart"}
+    with pytest.raises(InvalidRequest, match="did you mean voice"):
+        Oscine(settings=settings, **wrong)
+    with Oscine(settings=settings) as oscine:
+        for call in (
+            lambda **options: oscine.say(HELLO, **options),
+            lambda **options: oscine.save(HELLO, tmp_path / "x.mp3", **options),
+            lambda **options: oscine.stream(HELLO, **options),
+            lambda **options: oscine.stream_bytes(HELLO, **options),
+        ):
+            with pytest.raises(InvalidRequest, match="did you mean voice") as caught:
+                call(**wrong)
+            assert caught.value.param == "voic"
+            with pytest.raises(InvalidRequest, match="xylophone is no option"):
+                call(xylophone=3)
+
+
+def test_the_options_that_editors_know_are_the_fields_of_a_request():
+    assert set(Options.__annotations__) == set(field_names()) - {"text", "input", "stream"}
+
+
+def test_a_format_goes_by_all_its_names_and_the_constructors_holds_too(settings: Settings, tmp_path: Path):
+    with Oscine(studio=tones(settings), response_format="flac") as oscine:
+        heads = {
+            "usual": b"".join(oscine.stream_bytes(HELLO))[:4],
+            "output_format": b"".join(oscine.stream_bytes(HELLO, output_format="wav"))[:4],
+            "response_format": b"".join(oscine.stream_bytes(HELLO, response_format=" WAV "))[:4],
+            "format": b"".join(oscine.stream_bytes(HELLO, format="opus"))[:4],
+        }
+        assert heads == {"usual": b"fLaC", "output_format": b"RIFF", "response_format": b"RIFF", "format": b"OggS"}
+        oscine.save(HELLO, tmp_path / "without an ending")
+        assert (tmp_path / "without an ending").read_bytes()[:4] == b"fLaC"
+        oscine.save(HELLO, tmp_path / "x.wav")  # a name's ending is the call's own wish
+        assert (tmp_path / "x.wav").read_bytes()[:4] == b"RIFF"
+    with Oscine(studio=tones(settings)) as oscine:
+        assert b"".join(oscine.stream_bytes(HELLO))[:3] in (b"ID3", b"\xff\xf3\x84")
+
+
+def test_pcm_16_is_raw_in_a_stream_and_a_wav_file_otherwise(settings: Settings, tmp_path: Path):
+    with Oscine(studio=tones(settings), seed=1) as oscine:
+        raw = b"".join(oscine.stream_bytes(HELLO, format="pcm_16"))
+        assert raw == b"".join(oscine.stream_bytes(HELLO, format="pcm"))
+        oscine.save(HELLO, tmp_path / "x", format="PCM_16")
+        speech = oscine.say(HELLO)
+        speech.save(tmp_path / "y", format="pcm_16")
+        for data in ((tmp_path / "x").read_bytes(), (tmp_path / "y").read_bytes(), speech.encode("pcm_16")):
+            assert data[:4] == b"RIFF"
+
+
+def test_an_oscine_that_nobody_holds_frees_its_engine_after_its_last_word(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    studios: list[Studio] = []
+
+    def made(settings: Settings | None) -> Studio:
+        studios.append(tones(settings or Settings()))
+        return studios[-1]
+
+    monkeypatch.setattr("oscine.api.Studio", made)
+    parts = list(Oscine(settings=settings).stream(HELLO))
+    assert sum(part.duration for part in parts) > 0.5
+    assert Oscine(settings=settings).say(HELLO).duration > 0.5
+    end = time.monotonic() + 30
+    while any(thread.name == "oscine-echo" for thread in threading.enumerate()):
+        assert time.monotonic() < end, "the engine's thread lives on"
+        time.sleep(0.01)
+    assert len(studios) == 2
+
+
+def test_a_call_can_be_cancelled_from_another_thread_and_then_nothing_is_replaced(settings: Settings, tmp_path: Path):
+    (tmp_path / "x.wav").write_bytes(b"old")
+    long = "The train to the coast is late again and everybody waits. " * 200
+    with Oscine(studio=tones(settings, delay_s=0.002)) as oscine:
+        for call in (
+            lambda cancel: oscine.say(long, cancel=cancel),
+            lambda cancel: oscine.save(long, tmp_path / "x.wav", cancel=cancel),
+        ):
+            cancel = Cancel()
+            threading.Timer(0.1, cancel.cancel).start()
+            with pytest.raises(Cancelled):
+                call(cancel)
+            with pytest.raises(Cancelled):
+                call(cancel)
+        last = Cancel()
+        with pytest.raises(Cancelled):
+            oscine.save(HELLO, tmp_path / "x.wav", cancel=last, on_progress=lambda _: last.cancel())
+        assert (tmp_path / "x.wav").read_bytes() == b"old"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["volume", "x.wav"]
+        assert oscine.say("Good night.").duration > 0
 
 
 def test_settings_decide_limits_and_places(tmp_path: Path):
@@ -293,13 +400,26 @@ def test_settings_decide_limits_and_places(tmp_path: Path):
         assert oscine.engine.name == "hibari"
 
 
-def test_words_can_be_respelled_and_rules_left_out(speaker: Oscine):
+def test_words_can_be_respelled_and_rules_left_out(speaker: Oscine, settings: Settings, tmp_path: Path):
     plain = speaker.say(HELLO)
-    for options in (
+    words = tmp_path / "words.txt"
+    words.write_text("nine = a quarter to ten\n")
+    given: list[dict[str, Any]] = [
         {"pronunciations": {"nine": "a quarter to ten"}},
         {"lexicon": Lexicon({"nine": "a quarter to ten"})},
-    ):
+        {"lexicon": {"nine": "a quarter to ten"}},
+        {"lexicon": words},
+        {"lexicon": str(words)},
+    ]
+    for options in given:
         assert speaker.say(HELLO, **options).duration > plain.duration + 0.2
+    with Oscine(settings=settings, lexicon=words, rules=Rules().without(["emoji"]), seed=1) as oscine:
+        assert oscine.say(HELLO).duration > plain.duration + 0.2
+        assert oscine.say(HELLO, lexicon={}).duration == plain.duration
+    for wrong in (tmp_path / "none.txt", tmp_path, {"nine": 9}, 5):
+        with pytest.raises(InvalidRequest) as caught:
+            speaker.say(HELLO, lexicon=wrong)  # type: ignore[arg-type]
+        assert caught.value.param == "lexicon"
     assert speaker.say("A bird 🐦.", rules=Rules().without(["emoji"])).duration > 0
 
 
@@ -389,6 +509,45 @@ def test_the_async_twin_speaks_what_an_async_writer_has_written_so_far(settings:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("call", ["say", "save"])
+def test_a_task_that_is_cancelled_stops_speaking_and_replaces_nothing(settings: Settings, tmp_path: Path, call: str):
+    (tmp_path / "x.mp3").write_bytes(b"old")
+
+    async def main() -> None:
+        for text in ("The train to the coast is late again and everybody waits. " * 300, "written"):
+            begun, stopped = asyncio.Event(), asyncio.Event()
+
+            async def written() -> AsyncIterator[str]:
+                try:
+                    yield "Good morning to all of you. The train leaves at nine. "
+                    begun.set()  # noqa: B023  awaited in this very turn
+                    await asyncio.sleep(3600)
+                finally:
+                    stopped.set()  # noqa: B023
+
+            studio = tones(settings, delay_s=0.002)
+            async with AsyncOscine(studio=studio) as twin:
+                said: Any = written() if text == "written" else text
+                speaking: asyncio.Task[Any] = asyncio.create_task(
+                    twin.say(said) if call == "say" else twin.save(said, tmp_path / "x.mp3")
+                )
+                if text == "written":
+                    await asyncio.wait_for(begun.wait(), 30)
+                scheduler = studio.scheduler("echo")
+                if text != "written":
+                    await until(lambda: scheduler.lanes_busy > 0)  # noqa: B023
+                speaking.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await speaking
+                if text == "written":
+                    await asyncio.wait_for(stopped.wait(), 30)
+                await until(lambda: not scheduler.lanes_busy and not list(tmp_path.glob(".*")))  # noqa: B023
+                assert (tmp_path / "x.mp3").read_bytes() == b"old"
+
+    asyncio.run(main())
+    assert (tmp_path / "x.mp3").read_bytes() == b"old"
+
+
 def test_leaving_an_async_stream_stops_its_writer(settings: Settings):
     async def main() -> None:
         stopped = asyncio.Event()
@@ -410,6 +569,14 @@ def test_leaving_an_async_stream_stops_its_writer(settings: Settings):
             assert time.monotonic() - start < 30
 
     asyncio.run(main())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens in another thread."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        await asyncio.sleep(0.002)
 
 
 def length_of(data: bytes) -> float:

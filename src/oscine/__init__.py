@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from oscine.aio import AsyncOscine
     from oscine.api import Oscine
     from oscine.audio.waveform import Waveform
+    from oscine.delivery.cancel import Cancel
     from oscine.delivery.speech import Speech
     from oscine.errors import OscineError
     from oscine.synthesis.result import Report
 
-__all__ = ["AsyncOscine", "Oscine", "OscineError", "Report", "Speech", "Waveform", "__version__"]
+__all__ = ["AsyncOscine", "Cancel", "Oscine", "OscineError", "Report", "Speech", "Waveform", "__version__"]
 
 _HOMES = {
     "AsyncOscine": "oscine.aio",
+    "Cancel": "oscine.delivery.cancel",
     "Oscine": "oscine.api",
     "OscineError": "oscine.errors",
     "Report": "oscine.synthesis.result",

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar, Unpack
 
-from oscine.api import Oscine, Stream
+from oscine.api import Oscine
 from oscine.api import Text as SyncText
 from oscine.audio.waveform import Waveform
+from oscine.config import Settings
+from oscine.delivery.cancel import Cancel
+from oscine.delivery.lexicons import Words
 from oscine.delivery.speech import Speech
+from oscine.delivery.stream import Stream
+from oscine.errors import Cancelled
+from oscine.request import Options
 from oscine.synthesis.result import Report
+from oscine.synthesis.studio import Studio
+from oscine.synthesis.track import OnProgress
+from oscine.text.normalise import Rules
 
 T = TypeVar("T")
 Text = SyncText | AsyncIterable[str]
@@ -24,11 +33,20 @@ Text = SyncText | AsyncIterable[str]
 class AsyncOscine:
     """`Oscine` for asyncio: the same calls, awaited; the event loop is never blocked.
 
-    Where a request is wrong, `stream` and `stream_bytes` say so when their first item is asked for.
+    Cancelling a call stops the speech, and a file that is not finished never takes its place. Where a request is wrong,
+    `stream` and `stream_bytes` say so when their first item is asked for.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self._oscine = Oscine(**options)
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        studio: Studio | None = None,
+        lexicon: Words | None = None,
+        rules: Rules | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        self._oscine = Oscine(settings=settings, studio=studio, lexicon=lexicon, rules=rules, **options)
 
     async def __aenter__(self) -> AsyncOscine:
         return self
@@ -40,23 +58,71 @@ class AsyncOscine:
         """Stop the engines; idempotent."""
         await asyncio.to_thread(self._oscine.close)
 
-    async def say(self, text: Text, **options: Any) -> Speech:
+    async def say(
+        self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
+    ) -> Speech:
         """See `Oscine.say`."""
-        with _Source(text) as source:
-            return await asyncio.to_thread(self._oscine.say, source, **options)
+        return await _awaited(
+            text,
+            lambda source, cancel: self._oscine.say(source, lexicon=lexicon, rules=rules, cancel=cancel, **options),
+        )
 
-    async def save(self, text: Text, path: str | Path, **options: Any) -> Report:
-        """See `Oscine.save`."""
-        with _Source(text) as source:
-            return await asyncio.to_thread(self._oscine.save, source, path, **options)
+    async def save(
+        self,
+        text: Text,
+        path: str | Path,
+        *,
+        captions_path: str | Path | None = None,
+        bitrate: int | None = None,
+        tags: bool = True,
+        title: str | None = None,
+        lexicon: Words | None = None,
+        rules: Rules | None = None,
+        on_progress: OnProgress | None = None,
+        **options: Unpack[Options],
+    ) -> Report:
+        """See `Oscine.save`; `on_progress` is called in another thread."""
+        return await _awaited(
+            text,
+            lambda source, cancel: self._oscine.save(
+                source,
+                path,
+                captions_path=captions_path,
+                bitrate=bitrate,
+                tags=tags,
+                title=title,
+                lexicon=lexicon,
+                rules=rules,
+                on_progress=on_progress,
+                cancel=cancel,
+                **options,
+            ),
+        )
 
-    def stream(self, text: Text, **options: Any) -> AsyncIterator[Waveform]:
+    def stream(
+        self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
+    ) -> AsyncIterator[Waveform]:
         """See `Oscine.stream`. Leaving the loop early frees the engine for others."""
-        return _in_thread(text, lambda source: self._oscine.stream(source, **options))
+        return _in_thread(text, lambda source: self._oscine.stream(source, lexicon=lexicon, rules=rules, **options))
 
-    def stream_bytes(self, text: Text, **options: Any) -> AsyncIterator[bytes]:
+    def stream_bytes(
+        self,
+        text: Text,
+        *,
+        bitrate: int | None = None,
+        tags: bool = True,
+        title: str | None = None,
+        lexicon: Words | None = None,
+        rules: Rules | None = None,
+        **options: Unpack[Options],
+    ) -> AsyncIterator[bytes]:
         """See `Oscine.stream_bytes`."""
-        return _in_thread(text, lambda source: self._oscine.stream_bytes(source, **options))
+        return _in_thread(
+            text,
+            lambda source: self._oscine.stream_bytes(
+                source, bitrate=bitrate, tags=tags, title=title, lexicon=lexicon, rules=rules, **options
+            ),
+        )
 
 
 _AHEAD: Final = 4
@@ -69,6 +135,7 @@ class _Source:
     def __init__(self, text: Text) -> None:
         self._text = text
         self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
         self._next: Future[str] | None = None
         self._left = False
 
@@ -76,23 +143,41 @@ class _Source:
         return self._written(self._text) if isinstance(self._text, AsyncIterable) else self._text
 
     def __exit__(self, *_: object) -> None:
-        self._left = True
-        if self._next is not None:
-            self._next.cancel()
+        with self._lock:
+            self._left = True
+            if self._next is not None:
+                self._next.cancel()
 
     def _written(self, text: AsyncIterable[str]) -> Iterator[str]:
+        """What was written; only the writer itself ends it: a text that was left is not a text that has ended."""
         writer = aiter(text)
 
         async def following() -> str:
             return await anext(writer)
 
-        while not self._left:
-            asked: Coroutine[Any, Any, str] = following()
-            self._next = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        while True:
+            with self._lock:
+                if self._left or self._loop.is_closed():
+                    raise Cancelled("The request was cancelled.")
+                self._next = asyncio.run_coroutine_threadsafe(following(), self._loop)
             try:
-                yield self._next.result()
-            except (StopAsyncIteration, CancelledError):
+                part = self._next.result()
+            except StopAsyncIteration:
                 return
+            except CancelledError:
+                raise Cancelled("The request was cancelled.") from None
+            yield part
+
+
+async def _awaited(text: Text, call: Callable[[SyncText, Cancel], T]) -> T:
+    """Run a blocking call in a thread; it is stopped where the task that waits for it is cancelled."""
+    cancel = Cancel()
+    with _Source(text) as source:
+        try:
+            return await asyncio.to_thread(call, source, cancel)
+        except asyncio.CancelledError:
+            cancel.cancel()
+            raise
 
 
 async def _in_thread(text: Text, start: Callable[[SyncText], Stream[T]]) -> AsyncIterator[T]:

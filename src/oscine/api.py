@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Unpack
 
 from oscine.audio.encode import Encoder
 from oscine.audio.formats import Format, nearest_rate
 from oscine.audio.waveform import Waveform
 from oscine.config import Settings
+from oscine.delivery.cancel import Cancel
 from oscine.delivery.captions import captions, check_captions
-from oscine.delivery.choice import bitrate_of, check_bitrate, format_of
-from oscine.delivery.files import check_target, written_whole
+from oscine.delivery.choice import bitrate_of, check_bitrate, format_of, stream_format
+from oscine.delivery.files import check_target, naming, written_together
+from oscine.delivery.lexicons import Words, lexicon_of
 from oscine.delivery.speech import Speech
+from oscine.delivery.stream import Stream
 from oscine.delivery.tags import tags_for
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import InvalidRequest
-from oscine.request import SpeechRequest, field_names
+from oscine.request import Options, SpeechRequest, check_options, field_names
+from oscine.synthesis.job import Job
 from oscine.synthesis.master import ceiling_for
 from oscine.synthesis.plan import Plan
 from oscine.synthesis.result import Report
 from oscine.synthesis.scheduler import Pace
 from oscine.synthesis.studio import Studio
-from oscine.synthesis.track import OnProgress, Track
+from oscine.synthesis.track import OnProgress, Progress, Track
 from oscine.text.normalise import Rules
-from oscine.text.pronounce import Lexicon
 
-T = TypeVar("T")
 Text = str | Iterable[str]
 """Text, or an iterator of text that is still being written."""
 
@@ -37,7 +41,9 @@ class Oscine:
     """Text to speech. Loads its engine once, at the first word; close it, or use it with `with`, to free it early.
 
     Options are those of a request (docs/request.md): `voice`, `voices`, `speed`, `seed`, `language`, `loudness`,
-    `pronunciations` and so on; those given here hold for every call that does not give its own.
+    `pronunciations` and so on; those given here hold for every call that does not give its own. `lexicon` is a
+    Lexicon, a mapping of words to their spoken form, or the path of a file. Raises InvalidRequest for an option that
+    does not exist.
     """
 
     def __init__(
@@ -45,10 +51,17 @@ class Oscine:
         *,
         settings: Settings | None = None,
         studio: Studio | None = None,
-        **options: Any,
+        lexicon: Words | None = None,
+        rules: Rules | None = None,
+        **options: Unpack[Options],
     ) -> None:
+        check_options(options)
+        self._options = dict(options)
+        self._lexicon = lexicon_of(lexicon)
+        self._rules = rules
         self._studio = studio or Studio(settings)
-        self._options = options
+        if studio is None:
+            weakref.finalize(self, _close_soon, self._studio).atexit = False
 
     def __enter__(self) -> Oscine:
         return self
@@ -68,21 +81,30 @@ class Oscine:
     @property
     def engine(self) -> EngineInfo:
         """The engine that speaks when no other is named."""
-        return self._studio.engine_of(self._request("", {})[0])
+        return self._studio.engine_of(self._request("", {}, False)[0])
 
     def voices(self) -> list[str]:
         """Names of the voices that can speak here: the engine's own, then those of the library."""
         presets = [preset.name for preset in self.engine.presets if preset.installed]
         return presets + (list(self._studio.library.names()) if self.engine.capabilities.cloning else [])
 
-    def say(self, text: Text, *, lexicon: Lexicon | None = None, rules: Rules | None = None, **options: Any) -> Speech:
+    def say(
+        self,
+        text: Text,
+        *,
+        lexicon: Words | None = None,
+        rules: Rules | None = None,
+        cancel: Cancel | None = None,
+        **options: Unpack[Options],
+    ) -> Speech:
         """Speak `text` and return all of it, mastered over the whole.
 
-        Raises InvalidRequest that names the field, NotAvailable, SynthesisFailed.
+        Raises InvalidRequest that names the field, NotAvailable, SynthesisFailed, Cancelled.
         """
-        plan = self._plan(text, options, lexicon, rules)
+        cancel = cancel or Cancel()
+        plan = self._plan(text, dict(options), lexicon, rules)
         rate = self._rate(plan, None)
-        with self._studio.scheduler(plan.info.name).job(Pace.FILE, hold=True) as job:
+        with self._job(plan, cancel) as job, cancel.closes(job.close):
             track = Track(plan, job, rate, ceiling_dbtp=ceiling_for(None, plan.request.loudness))
             waveform = track.whole()
             return Speech(waveform.samples, rate, track.report())
@@ -96,10 +118,11 @@ class Oscine:
         bitrate: int | None = None,
         tags: bool = True,
         title: str | None = None,
-        lexicon: Lexicon | None = None,
+        lexicon: Words | None = None,
         rules: Rules | None = None,
         on_progress: OnProgress | None = None,
-        **options: Any,
+        cancel: Cancel | None = None,
+        **options: Unpack[Options],
     ) -> Report:
         """Speak `text` into a file, however long it is.
 
@@ -108,57 +131,69 @@ class Oscine:
         SynthesisFailed, DeliveryFailed; then `path` is what it was before.
         """
         path = Path(path)
-        check_target(path)
-        beside = None if captions_path is None else Path(captions_path)
-        if beside is not None:
-            check_captions(beside)
-            check_target(beside, param="captions")
-        chosen = format_of(path, _taken(options, "format"))
-        plan = self._plan(text, options, lexicon, rules)
+        cancel = cancel or Cancel()
+        targets = [(path, "output")]
+        if captions_path is not None:
+            targets.append((Path(captions_path), "captions"))
+            check_captions(targets[1][0])
+        for target, param in targets:
+            check_target(target, param=param)
+        given = dict(options)
+        chosen = format_of(path, _taken(given, "format"), _taken(dict(self._options), "format"))
+        plan = self._plan(text, given, lexicon, rules)
         if plan.request.seed is None:
             plan.seed = self._studio.spool.seed_for(str(path.absolute()), None)
         rate = self._rate(plan, chosen)
         bits = bitrate_of(plan, chosen, rate, bitrate)
         facts = tags_for(plan, title=title or path.stem) if tags else None
         self._studio.spool.prune()
-        scheduler = self._studio.scheduler(plan.info.name)
-        with scheduler.job(Pace.FILE, hold=True) as job, written_whole(path) as audio:
-            track = Track(
-                plan, job, rate, ceiling_dbtp=ceiling_for(chosen, plan.request.loudness), on_progress=on_progress
-            )
-            track.write(lambda: Encoder(chosen, rate, bitrate=bits, tags=facts, sink=audio), self._studio.spool)
+
+        def told(progress: Progress) -> None:
+            cancel.check()
+            if on_progress is not None:
+                on_progress(progress)
+
+        with (
+            self._job(plan, cancel) as job,
+            cancel.closes(job.close),
+            written_together(*targets, publishing=cancel.too_late()) as besides,
+        ):
+            ceiling = ceiling_for(chosen, plan.request.loudness)
+            track = Track(plan, job, rate, ceiling_dbtp=ceiling, on_progress=told)
+            track.write(lambda: Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0]), self._studio.spool)
             report = track.report()
-            if beside is not None:
-                with written_whole(beside, param="captions") as unfinished:
-                    unfinished.write_text(captions(report.segments, beside.suffix), encoding="utf-8")
+            for (target, param), beside in zip(targets[1:], besides[1:], strict=True):
+                with naming(param):
+                    beside.write_text(captions(report.segments, target.suffix), encoding="utf-8")
         return report
 
     def stream(
-        self, text: Text, *, lexicon: Lexicon | None = None, rules: Rules | None = None, **options: Any
+        self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
     ) -> Stream[Waveform]:
         """Speak `text` and yield its sound while it is made; `text` may itself still be arriving.
 
         Checks the request before it returns. Raises InvalidRequest, NotAvailable at once, SynthesisFailed midway.
         """
-        track, job = self._listen(text, options, lexicon, rules, None)
-        return Stream(track.stream(), job.close, track.report)
+        track, job = self._listen(text, dict(options), lexicon, rules, None)
+        return Stream(track.stream(), job.close, track.report, owner=self)
 
     def stream_bytes(
         self,
         text: Text,
         *,
-        format: str = "mp3",
         bitrate: int | None = None,
         tags: bool = True,
         title: str | None = None,
-        lexicon: Lexicon | None = None,
+        lexicon: Words | None = None,
         rules: Rules | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> Stream[bytes]:
-        """Like `stream`, as the bytes of an audio file that can be played while it arrives."""
-        chosen = Format.parse(format)
+        """Like `stream`, as the bytes of an audio file that can be played while it arrives; mp3 without `format`."""
+        given = dict(options)
+        wanted, usual = _taken(given, "format"), _taken(dict(self._options), "format")
+        chosen = stream_format(usual if wanted is None else wanted)
         check_bitrate(bitrate)
-        track, job = self._listen(text, options, lexicon, rules, chosen)
+        track, job = self._listen(text, given, lexicon, rules, chosen)
         facts = tags_for(track.plan, title=title) if tags else None
         bits = bitrate_of(track.plan, chosen, track.sample_rate, bitrate)
 
@@ -169,89 +204,57 @@ class Oscine:
                         yield data
                 yield encoder.finish()
 
-        return Stream(encoded(), job.close, track.report)
+        return Stream(encoded(), job.close, track.report, owner=self)
 
     def _listen(
-        self, text: Text, options: dict[str, Any], lexicon: Lexicon | None, rules: Rules | None, format: Format | None
-    ) -> tuple[Track, Any]:
-        plan = self._plan(text, {**options, "stream": True}, lexicon, rules)
+        self, text: Text, options: dict[str, object], lexicon: Words | None, rules: Rules | None, format: Format | None
+    ) -> tuple[Track, Job]:
+        plan = self._plan(text, options, lexicon, rules, stream=True)
         rate = self._rate(plan, format)
         job = self._studio.scheduler(plan.info.name).job(Pace.LISTENER)
         ceiling = ceiling_for(format, plan.request.loudness)
         return Track(plan, job, rate, ceiling_dbtp=ceiling), job
 
-    def _plan(self, text: Text, options: Mapping[str, Any], lexicon: Lexicon | None, rules: Rules | None) -> Plan:
+    def _job(self, plan: Plan, cancel: Cancel) -> Job:
+        cancel.check()  # also so that what was cancelled and closed does not load its engine anew
+        return self._studio.scheduler(plan.info.name).job(Pace.FILE, hold=True)
+
+    def _plan(
+        self,
+        text: Text,
+        options: Mapping[str, object],
+        lexicon: Words | None,
+        rules: Rules | None,
+        *,
+        stream: bool = False,
+    ) -> Plan:
         if not isinstance(text, str | Iterable):
             raise InvalidRequest("text must be a string or an iterator of strings.", param="text")
-        request, warnings = self._request(text if isinstance(text, str) else "", options)
+        check_options(options)
+        request, warnings = self._request(text if isinstance(text, str) else "", options, stream)
         live = None if isinstance(text, str) else text
-        return self._studio.plan(request, text=live, lexicon=lexicon, rules=rules, warnings=warnings)
+        words = self._lexicon if lexicon is None else lexicon_of(lexicon)
+        return self._studio.plan(request, text=live, lexicon=words, rules=rules or self._rules, warnings=warnings)
 
-    def _request(self, text: str, options: Mapping[str, Any]) -> tuple[SpeechRequest, list[str]]:
+    def _request(self, text: str, options: Mapping[str, object], stream: bool) -> tuple[SpeechRequest, list[str]]:
         names = field_names()
-        given = {names.get(name, name) for name in options}
-        defaults = {name: value for name, value in self._options.items() if names.get(name, name) not in given}
-        return SpeechRequest.parse({**defaults, **options, "text": text})
+        given = {names[name] for name in options}
+        defaults = {name: value for name, value in self._options.items() if names[name] not in given}
+        return SpeechRequest.parse({**defaults, **options, "text": text, "stream": stream})
 
     def _rate(self, plan: Plan, format: Format | None) -> int:
         rate = self._studio.settings.default_sample_rate or plan.info.default_rate or plan.info.sample_rate
         return rate if format is None else nearest_rate(format, rate)
 
 
-class Stream(Generic[T]):
-    """An iterator over sound that is being made.
-
-    Close it, use it with `with`, or read it to the end: then its lanes are free. It may be closed from another thread
-    than the one that reads.
-    """
-
-    def __init__(self, source: Iterator[T], close: Callable[[], None], report: Callable[[], Report]) -> None:
-        self._source = source
-        self._close = close
-        self._tell = report
-        self._report: Report | None = None
-        self._closed = False
-
-    @property
-    def report(self) -> Report | None:
-        """How it was made, with its warnings and where each sentence is; None until it was read to the end."""
-        return self._report
-
-    def __iter__(self) -> Iterator[T]:
-        return self
-
-    def __next__(self) -> T:
-        try:
-            return next(self._source)
-        except StopIteration:
-            if self._report is None and not self._closed:
-                self._report = self._tell()
-            self.close()
-            raise
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Stream[T]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop speaking; idempotent."""
-        self._closed = True
-        self._close()
-        if isinstance(self._source, Generator):
-            with suppress(ValueError):  # another thread is reading, and is about to be told that it is over
-                self._source.close()
-
-
-def _taken(options: dict[str, Any], field: str) -> Any:
+def _taken(options: dict[str, object], field: str) -> object:
     """Take a request's field out of `options`, by whichever of its names."""
     names = [name for name in options if field_names().get(name) == field]
     values = [options.pop(name) for name in names]
     return next((value for value in values if value is not None), None)
+
+
+def _close_soon(studio: Studio) -> None:
+    """Free what nobody holds any more; in a thread, for whoever drops the last reference must not wait."""
+    with suppress(RuntimeError):  # the interpreter is ending, and frees it all
+        threading.Thread(target=studio.close, name="oscine-close", daemon=True).start()

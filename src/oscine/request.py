@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -65,6 +65,46 @@ Milliseconds = Annotated[Whole, Field(ge=0, le=2000)]
 _VOICE = "the name of a voice"
 _CHUNK = "a number of characters from 50 to 1000"
 _PAUSE = "a number of milliseconds from 0 to 2000"
+
+
+class Options(TypedDict, total=False):
+    """A request's fields as keyword arguments, by all their names; see `SpeechRequest`."""
+
+    voice: str | None
+    speaker_voice: str | None
+    speaker_name: str | None
+    speaker: str | None
+    voices: Mapping[str, str] | None
+    voice_audio: str | None
+    engine: str | None
+    model: str | None
+    format: str | None
+    response_format: str | None
+    output_format: str | None
+    speed: float | None
+    seed: int | None
+    language: str | None
+    pronunciations: Mapping[str, str] | None
+    loudness: float | None
+    instructions: str | None
+    cfg_scale: float | None
+    steps: int | None
+    disable_prefill: bool | None
+    emo_audio_prompt: str | None
+    emo_vector: Sequence[float] | None
+    emo_alpha: float | None
+    use_emo_text: bool | None
+    emo_text: str | None
+    use_random: bool | None
+    enable_chunking: bool | None
+    max_chars_per_chunk: int | None
+    enable_crossfade: bool | None
+    crossfade_ms: int | None
+    chunk_pause_ms: int | None
+    session_id: str | None
+    stream_max_chars_per_chunk: int | None
+    stream_crossfade_ms: int | None
+    stream_tail_ms: int | None
 
 
 class SpeechRequest(BaseModel):
@@ -156,6 +196,22 @@ def field_names() -> Mapping[str, str]:
         if isinstance(info.validation_alias, AliasChoices):
             names.update({str(alias): field for alias in info.validation_alias.choices})
     return names
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Raises InvalidRequest for a keyword argument that is no field: misspelled, it would never be heard of again."""
+    known = Options.__annotations__
+    for name in options:
+        if name not in known:
+            raise InvalidRequest(f"{_shown(name)} is no option; {suggestion(name, known)}", param=_shown(name))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What whoever wrote `name` may have meant, as the end of a sentence."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else "see docs/request.md."
 
 
 def _explain(error: ValidationError, given: Mapping[str, Any]) -> InvalidRequest:

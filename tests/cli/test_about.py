@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,17 @@ def test_help_and_version_are_told_on_standard_output(machine: Machine):
     bare = machine.oscine()
     assert bare.code == 2
     assert "Usage: oscine" in bare.err + bare.said
+
+
+def test_the_command_also_runs_as_a_module(machine: Machine):
+    done = subprocess.run(
+        [sys.executable, "-m", "oscine", "say", "Hello.", "--voice", "nobody"],
+        cwd=machine.work,
+        env=machine.environment,
+        capture_output=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"oscine: voice is not the name of a voice here")
 
 
 @pytest.fixture

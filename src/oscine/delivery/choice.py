@@ -9,16 +9,29 @@ from oscine.errors import InvalidRequest
 from oscine.synthesis.plan import Plan
 
 
-def format_of(path: Path, format: object) -> Format:
-    """The format that was asked for, else the one of the file's name."""
-    if format is not None:
-        return Format.parse(str(format))
+def format_of(path: Path, format: object, otherwise: object = None) -> Format:
+    """The format of a file: the one that was asked for, else the one of its name, else `otherwise`."""
     ending = path.suffix.lower().lstrip(".")
     ending = {"ogg": "opus", "wave": "wav", "raw": "pcm"}.get(ending, ending)
-    if ending not in {known.value for known in Format}:
+    if format is None and ending in {known.value for known in Format}:
+        return Format(ending)
+    wanted = otherwise if format is None else format
+    if wanted is None:
         names = ", ".join(f".{known.value}" for known in Format)
         raise InvalidRequest(f"output must end in one of {names}, or format must be given.", param="output")
-    return Format(ending)
+    return file_format(wanted)
+
+
+def file_format(format: object) -> Format:
+    """The format of a whole file; older clients call a WAV file `pcm_16`."""
+    return Format.WAV if _is_pcm_16(format) else Format.parse(str(format))
+
+
+def stream_format(format: object) -> Format:
+    """The format of a stream of bytes, mp3 where none was asked for; older clients call raw samples `pcm_16`."""
+    if format is None:
+        return Format.MP3
+    return Format.PCM if _is_pcm_16(format) else Format.parse(str(format))
 
 
 def check_bitrate(bitrate: object) -> None:
@@ -38,3 +51,7 @@ def bitrate_of(plan: Plan, format: Format, rate: int, asked: int | None) -> int 
     elif used != asked:
         plan.warn(f"The format {format.value} at {rate} Hz has no such bitrate; {used // 1000} kbit/s was used.")
     return used
+
+
+def _is_pcm_16(format: object) -> bool:
+    return isinstance(format, str) and format.strip().lower() == "pcm_16"

@@ -11,7 +11,7 @@ import stat
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,26 +46,48 @@ def check_target(path: Path, *, param: str = "output") -> None:
 
 @contextmanager
 def written_whole(path: Path, *, param: str = "output") -> Iterator[Path]:
-    """A path beside `path` to write to; on success it takes the place of `path`, else it is removed.
-
-    Where `path` is a link, what it points to is replaced and the link stays. Raises InvalidRequest where the folder
-    cannot be written, DeliveryFailed when the disk is full or fails.
-    """
-    check_target(path, param=param)
-    path = _behind_links(path)
-    _remove_orphans(path)
-    beside = path.with_name(f"{_stem(path)}{_here()}-{os.getpid()}-{secrets.token_hex(3)}.part")
-    try:
+    """A path beside `path` to write to; see `written_together`."""
+    with written_together((path, param)) as (beside,):
         yield beside
-        _settle(beside)
-        beside.replace(path)
-    except OscineError:
-        raise
+
+
+@contextmanager
+def written_together(
+    *targets: tuple[Path, str], publishing: AbstractContextManager[object] | None = None
+) -> Iterator[tuple[Path, ...]]:
+    """Paths beside those of `targets` to write to; on success all take their places at the end, else none does.
+
+    A target is a path and the field that it came from. Where it is a link, what it points to is replaced and the link
+    stays; permissions stay too. `publishing` is entered while they take their places. Raises InvalidRequest where a
+    folder cannot be written, DeliveryFailed when the disk is full or fails.
+    """
+    files = [_Beside(path, param) for path, param in targets]
+    try:
+        for file in files:
+            with naming(file.param):
+                file.begin()
+        with naming(files[0].param):
+            yield tuple(file.path for file in files)
+        for file in files:
+            with naming(file.param):
+                file.settle()
+        with publishing or nullcontext():
+            for file in files:
+                with naming(file.param):
+                    file.path.replace(file.target)
+    finally:
+        for file in files:
+            with suppress(OSError):
+                file.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(param: str) -> Iterator[None]:
+    """Say what an error while writing means to a user, and name the field."""
+    try:
+        yield
     except OSError as error:
         raise failed(error, param) from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def failed(error: OSError, param: str = "output") -> OscineError:
@@ -85,6 +107,35 @@ def failed(error: OSError, param: str = "output") -> OscineError:
     return DeliveryFailed(
         f"{param}: writing failed ({error.strerror or 'unknown reason'}); choose another place.", param=param
     )
+
+
+class _Beside:
+    """A file in the making, beside the one that it shall replace."""
+
+    def __init__(self, path: Path, param: str) -> None:
+        check_target(path, param=param)
+        self.param = param
+        self.target = target = _behind_links(path)
+        self.path = target.with_name(f"{_stem(target)}{_here()}-{os.getpid()}-{secrets.token_hex(3)}.part")
+        mode = _mode(target, param)
+        self._permissions = None if mode is None else stat.S_IMODE(mode)
+
+    def begin(self) -> None:
+        """Make room; what replaces a private file is private from its first byte."""
+        _remove_orphans(self.target)
+        if self._permissions is not None:
+            os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+    def settle(self) -> None:
+        """Make sure that the bytes are on disk before the name points to them."""
+        if self._permissions is not None:
+            with suppress(OSError):
+                self.path.chmod(self._permissions)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _mode(path: Path, param: str) -> int | None:
@@ -132,12 +183,3 @@ def _alive(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def _settle(path: Path) -> None:
-    """Make sure that the bytes are on disk before the name points to them."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ from oscine.audio.formats import Format, nearest_rate
 from oscine.audio.limiter import TruePeakLimiter
 from oscine.audio.waveform import Waveform
 from oscine.delivery.captions import captions, check_captions
-from oscine.delivery.choice import check_bitrate, format_of
+from oscine.delivery.choice import check_bitrate, file_format, format_of
 from oscine.delivery.files import written_whole
 from oscine.delivery.tags import tags_for
 from oscine.synthesis.assemble import Segment
@@ -60,7 +60,7 @@ class Speech(Waveform):
 
     def encode(self, format: str = "mp3", *, bitrate: int | None = None) -> bytes:
         """The bytes of an audio file."""
-        chosen = Format.parse(format)
+        chosen = file_format(format)
         check_bitrate(bitrate)
         waveform = self._fit_for(chosen)
         with Encoder(chosen, waveform.sample_rate, bitrate=bitrate) as encoder:
