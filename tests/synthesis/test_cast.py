@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from oscine.synthesis.cast import Cast, canonical
+from oscine.synthesis.cast import Cast
+from oscine.text.labels import canonical_label
 from oscine.voices.prompt import Prompt, preset_prompt
 
 NARRATOR, ANNA, BERT, CLEO = (preset_prompt("echo", name) for name in ("narrator", "anna", "bert", "cleo"))
@@ -18,9 +19,11 @@ def cast(speakers: dict[str, Prompt] | None = None, others: list[Prompt] | None 
     return Cast(NARRATOR, speakers or {}, lambda: others or [])
 
 
-@pytest.mark.parametrize("label", ["1", "[1]", "Speaker 1", "speaker 1", " SPEAKER  1 "])
+@pytest.mark.parametrize(
+    "label", ["1", "[1]", "Speaker 1", "speaker 1", " SPEAKER  1 ", "Speaker 01", "#1", "Speaker #001"]
+)
 def test_labels_that_mean_the_same_are_the_same_speaker(label: str) -> None:
-    assert canonical(label) == "1"
+    assert canonical_label(label) == "1"
     assert cast({"Speaker 1": ANNA}).voice(label, silent) is ANNA
     assert cast({label: ANNA}).voice("1", silent) is ANNA
 

@@ -24,7 +24,7 @@ def test_comparisons_are_no_tags(text: str) -> None:
     "text",
     [
         "<b>One</b> two.",
-        '<span class="a b" title=\'c\' hidden>One</span> two.',
+        "<span class=\"a b\" title='c' hidden>One</span> two.",
         "<a href=https://example.com/?a=b>One</a > two.",
         '<p align = "center">One two.</p>',
         "<input disabled/><br />One two.",

@@ -106,6 +106,10 @@ def test_a_chat_is_read_with_its_speakers_and_without_emoji() -> None:
         ("Name: Bob\nAge: 42\nCity: Paris", []),
         ("Note: this is important.\nWarning: so is this.\nNote: done.", []),
         ("Alice: one lone line.", []),
+        ("London: 5 degrees.\nParis: 7 degrees.\nLondon: rainy.", []),
+        ("Monday: Are you in?\nTuesday: We are open!\nMonday: Yes.", []),
+        ("Alice\\: Are you in?\nBob\\: We are!\nAlice\\: Good.", []),
+        ("Speaker #01: Hi.\n[02]: Hello.", ["1", "2"]),
         ("The rule is simple: be kind.\nThe time: 10:30.", []),
         ("http://example.com\nhttps://example.com", []),
         ("We met Anna.\n\nAnna: hello.\n\nThen we left.\n\nAnd came back.\n\nAnna: hello again.\n\nThe end.", []),
@@ -126,6 +130,35 @@ def test_declared_speakers_are_known_in_any_case_and_come_back_as_declared() -> 
         ("2", "x"),
     ]
     assert speakers_in("speaker 1: Hi", speakers=["Speaker 1"]) == ["Speaker 1"]
+
+
+def test_speakers_that_were_guessed_are_told() -> None:
+    warnings: list[str] = []
+    list(read([CHAT], warn=warnings.append))
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Anna and Ben were taken for speakers; name them in voices")
+    list(read([CHAT], speakers=["Anna", "Ben"], warn=warnings.append))
+    list(read(["Speaker 1: Hi!\nSpeaker 2: Hi!"], warn=warnings.append))
+    list(read([CHAT.replace("Anna:", "[1]:")], speakers=["Ben"], warn=warnings.append))
+    assert len(warnings) == 1
+
+
+def test_without_the_rule_for_scripts_no_speaker_is_guessed() -> None:
+    rules = Rules(script=False)
+    assert {p.speaker for p in read([CHAT], rules=rules)} == {None}
+    assert texts(CHAT, rules=rules)[0] == "Anna: hey are you coming tonight?"
+    assert speakers_in(CHAT, rules=rules) == []
+    assert speakers_in("Speaker 1: Hi!\nAlice: Hi!", rules=rules, speakers=["Alice"]) == ["1", "Alice"]
+
+
+def test_a_backslash_before_the_colon_is_not_spoken() -> None:
+    assert texts("Alice\\: one of us.", speakers=["Alice"]) == ["Alice: one of us."]
+
+
+@pytest.mark.parametrize("declared", ["1", "01", "[01]", "Speaker 1", "Speaker 01", "speaker #1"])
+@pytest.mark.parametrize("written", ["Speaker 1: Hi.", "Speaker 01: Hi.", "[1]: Hi.", "speaker #001: Hi."])
+def test_numbers_of_speakers_are_the_same_however_they_are_written(declared: str, written: str) -> None:
+    assert [p.text for p in read([written], speakers=[declared]) if p.speaker == declared] == ["Hi."]
 
 
 def test_only_declared_and_numbered_speakers_count_in_live_text() -> None:

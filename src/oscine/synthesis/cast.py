@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from oscine.text.labels import canonical_label
 from oscine.voices.prompt import Prompt
 
 
@@ -18,8 +19,8 @@ class Cast:
         self, narrator: Prompt, speakers: Mapping[str, Prompt], understudies: Callable[[], Sequence[Prompt]]
     ) -> None:
         self._narrator = narrator
-        self._speakers = {canonical(label): prompt for label, prompt in speakers.items()}
-        self._written = {canonical(label): _written(label) for label in speakers}
+        self._speakers = {canonical_label(label): prompt for label, prompt in speakers.items()}
+        self._written = {canonical_label(label): _written(label) for label in speakers}
         self._found: dict[str, Prompt] = {}
         self._understudies = understudies
 
@@ -33,11 +34,16 @@ class Cast:
         """All voices that are known so far, the narrator's first."""
         return (self._narrator, *self._speakers.values(), *self._found.values())
 
+    def missing(self, heard: Collection[str]) -> list[str]:
+        """The declared labels that are not among those in `heard`."""
+        found = {canonical_label(label) for label in heard}
+        return [written for label, written in self._written.items() if label not in found]
+
     def voice(self, speaker: str | None, warn: Callable[[str], None]) -> Prompt:
         """The voice of `speaker`; None is text without a label."""
         if speaker is None:
             return self._narrator
-        label = canonical(speaker)
+        label = canonical_label(speaker)
         known = self._speakers.get(label) or self._found.get(label)
         return known or self._assign(label, warn)
 
@@ -56,15 +62,8 @@ class Cast:
         return prompt
 
 
-def canonical(label: str) -> str:
-    """One spelling for labels that mean the same: `Speaker 1`, `speaker 1` and `[1]` are `1`."""
-    plain = _plain(label).casefold()
-    number = plain.removeprefix("speaker").strip()
-    return number if number.isdigit() else plain
-
-
 def _written(label: str) -> str:
-    same = canonical(label)
+    same = canonical_label(label)
     return same if same.isdigit() else _plain(label)
 
 

@@ -100,6 +100,7 @@ class Plan:
         Raises InvalidRequest when there turns out to be nothing to say.
         """
         seen: Counter[str] = Counter()
+        heard: set[str] = set()
         group: list[tuple[str | None, Chunk]] = []
         before = after = count = 0
         said, following = "", CONTINUES
@@ -116,6 +117,7 @@ class Plan:
                 count, group = count + 1, []
             if not group:
                 before = after
+            heard.update([speaker] if speaker is not None else [])
             group.append((speaker, chunk))
             said, following = chunk.text, found
             after = self._pause_after(said, following)
@@ -127,6 +129,8 @@ class Plan:
             count += 1
         if count == 0:
             raise _nothing_to_say()
+        if missing := self.cast.missing(heard):
+            self.warn(f"The text has no lines for {', '.join(missing)}; a line starts with the name and a colon.")
         self.tail_ms = after if following.kind == "pause" else 0
 
     def _pause_after(self, said: str, following: Break) -> int:

@@ -20,7 +20,7 @@ class Cast:
     """The speakers that are known, and how their labels are written."""
 
     def __init__(self, speakers: Collection[str] = ()) -> None:
-        self._declared = {_fold(name): name for name in speakers}
+        self._declared = {canonical_label(name): name for name in speakers}
 
     def find(self, line: str) -> Label | None:
         """The label that `line` starts with: `Alice: `, `Speaker 1: `, `[1]: `, `**Alice:** `, `Alice (softly): `."""
@@ -29,7 +29,7 @@ class Cast:
             return None
         rest = line[at + 1 :]
         written = _DIRECTION.sub("", line[:at].strip().strip("*_").strip()).strip().strip("*_").strip()
-        if not written:
+        if not written or written[-1] == "\\":
             return None
         bold = line.lstrip()[:1] in ("*", "_")
         bracketed = written[0] == "[" and written[-1] == "]"
@@ -43,22 +43,26 @@ class Cast:
         return Label(name, rest, False) if spaced and not bracketed and _is_plausible(name) else None
 
     def _known(self, name: str, bracketed: bool) -> str | None:
-        if declared := self._declared.get(_fold(name)):
+        label = canonical_label(name)
+        if declared := self._declared.get(label):
             return declared
-        numbered = _NUMBERED.fullmatch(name)
-        if not numbered and not (bracketed and _DIGITS.fullmatch(name)):
-            return None
-        number = str(int(numbered[1] if numbered else name))
-        return self._declared.get(number) or self._declared.get(f"speaker {number}") or number
+        return label if _NUMBERED.fullmatch(name) or (bracketed and _DIGITS.fullmatch(name)) else None
+
+
+def canonical_label(label: str) -> str:
+    """One spelling for labels that mean the same: `Speaker 1`, `speaker #01` and `[1]` are `1`."""
+    plain = _fold(label.strip().strip("[]"))
+    number = plain.removeprefix("speaker").strip().removeprefix("#").strip()
+    return str(int(number)) if number.isdecimal() and len(number) <= 9 else plain
 
 
 def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
     """Whether a text is clearly a script, judged by its lines; the flag says that a line opens a paragraph.
 
-    At least two lines have a label, labels open most paragraphs, and they recur or what follows looks like speech: for
-    `Name: Bob` and `Age: 40` neither is so.
+    At least two lines have a label, labels open most paragraphs, they recur or what follows ends like a sentence, and
+    someone asks, exclaims or speaks to someone: for `Name: Bob` and `Age: 40`, or `London: 5 degrees`, it is not so.
     """
-    count = labelled = paragraphs = opened = spoken = 0
+    count = labelled = paragraphs = opened = spoken = lively = 0
     seen: dict[str, int] = {}
     for line, opens in lines:
         if _ASIDE.fullmatch(line.strip()):
@@ -66,12 +70,13 @@ def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
         label = cast.find(line)
         count += 1
         paragraphs += opens
+        lively += bool(_SPEECH.search(label.rest if label else line))
         if label:
             labelled += 1
             opened += opens
             seen[label.speaker] = seen.get(label.speaker, 0) + 1
             spoken += not label.rest or label.rest.rstrip("\"'”’»*_) ")[-1:] in tuple(".!?…。！？—-")
-    if labelled < 2 or opened < 0.6 * paragraphs or labelled < 0.25 * count:
+    if labelled < 2 or lively < 0.1 * count or not lively or opened < 0.6 * paragraphs or labelled < 0.25 * count:
         return False
     if len(seen) < labelled:
         return len(seen) <= max(2, 0.7 * labelled)
@@ -87,6 +92,17 @@ _NAME: Final = re.compile(
     r"(?:[A-Z][\w.'’-]*|#?\d{1,3})(?: (?:[A-Z][\w.'’-]*|(?:the|of|de|la|von|van)\b|#?\d{1,3})){0,2}"
 )
 _SIGNS: Final = re.compile(r"[.,;!?]")
+_SPEECH: Final = re.compile(
+    r"[!?！？¿¡…]|[—–-]$|\.\.\."
+    r"|(?<![\w'’])(?:i|i['’](?:m|ll|ve|d)|you|your|yours|you['’](?:re|ll|ve|d)|we|we['’](?:re|ll|ve|d)|us|our|me|my|mine"
+    r"|let['’]s|hello|hi|hey|thanks|thank|please|sorry|ok|okay|yeah"
+    r"|ich|du|wir|mir|mich|dir|dich|uns|hallo|danke|bitte|je|j['’]\w+|tu|vous|nous|moi|toi|merci|bonjour"
+    r"|yo|tú|usted|ustedes|nosotros|gracias|hola|io|noi|voi|grazie|ciao|eu|você|obrigad[oa]"
+    r"|я|ты|вы|мы|меня|тебя|спасибо|привет)(?!\w)"
+    r"|[我你您咱吗吧呢私僕俺]|あなた|です|ます|だよ|だね|나는|저는|요[.]?$",
+    re.IGNORECASE,
+)
+"""Signs of speech: who speaks asks, exclaims, breaks off, or says I, you, thanks or hello."""
 _CASELESS: Final = re.compile(r"[^\W\d_\x00-\u02ff]{1,8}")
 _HEADS: Final = (
     "note notes warning example examples chapter part section act scene tip tips hint important caution "
@@ -95,6 +111,13 @@ _HEADS: Final = (
     "results method methods question answer problem solution name age address phone email tel fax website url "
     "http https file format version status error info debug todo fixme update edit reminder remember "
     "ingredients instructions directions serves time location place when where who what why how pros cons "
+    "monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun weekdays "
+    "weekend january february march april may june july august september october november december jan feb mar apr "
+    "jun jul aug sep sept oct nov dec spring summer autumn winter today tomorrow yesterday tonight morning noon "
+    "afternoon evening night midnight breakfast lunch dinner north south east west open closed admission "
+    "montag dienstag mittwoch donnerstag freitag samstag sonntag lundi mardi mercredi jeudi vendredi samedi dimanche "
+    "lunes martes miércoles jueves viernes sábado domingo 星期一 星期二 星期三 星期四 星期五 星期六 星期日 "
+    "月曜日 火曜日 水曜日 木曜日 金曜日 土曜日 日曜日 "
     "advantages disadvantages total price cost background overview goal goals objective objectives key "
     "appendix volume book page line item items day week month year option options case rule "
     "注意 例如 提示 警告 备注 注 "

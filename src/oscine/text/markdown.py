@@ -106,7 +106,7 @@ _ELEMENTS: Final = (
 )
 _INLINE: Final = re.compile(
     r"(?P<url>(?:https?://|ftp://)[^\s<>*`]++)"
-    r"|(?P<escape>\\[\\`*_{}\[\]()#+\-.!|~>\"'<&])"
+    r"|(?P<escape>\\[\\`*_{}\[\]()#+\-.:!|~>\"'<&])"
     r"|(?<!`)(?P<ticks>`++)(?:(?P<code>[^`]{1,400}+)(?P=ticks)(?!`))?"
     rf"|<(?P<auto>[^\s<>@]{{1,64}}+@[^\s<>@]{{1,255}}+)>|</?(?P<tag>{_ELEMENTS}){_ATTRIBUTES}"
     r"|(?P<comment><!--(?:(?!-->|<!--)(?s:.))*+-->)"

@@ -36,6 +36,9 @@ class Rules:
     repeats: bool = True
     """Repeated punctuation and floods of symbols shrink to one."""
 
+    script: bool = True
+    """Labels that nobody declared are speakers where the text is clearly a script; else only numbered ones are."""
+
     def without(self, names: Iterable[str]) -> Rules:
         """These rules with some of them switched off. Raises ValueError for a name that is no rule."""
         known = {rule.name for rule in fields(self)}

@@ -32,9 +32,10 @@ def read(
     """Passages of a text that is given whole or bit by bit, in memory that does not grow with it.
 
     A line `Alice: ...` changes the speaker if Alice is declared in `speakers`, or numbered (`Speaker 1:`, `[1]:`; both
-    are "1"), or if the text is clearly a script (never with `live`); the speaker stays until the next label. `[pause]`,
-    `[pause:800ms]` and `[pause:1.5s]` ask for a pause of at most 60 s. A blank line ends a paragraph. With `live` a
-    passage is handed on as soon as its sentence is complete: when the next one has begun, or at the end of the line.
+    are "1"), or if the text is clearly a script (never with `live`, nor without the rule `script`); the speaker stays
+    until the next label. `[pause]`, `[pause:800ms]` and `[pause:1.5s]` ask for a pause of at most 60 s. A blank line
+    ends a paragraph. With `live` a passage is handed on as soon as its sentence is complete: when the next one has
+    begun, or at the end of the line.
 
     `warn` is called once with each kind of thing that was left out or changed.
     """
@@ -49,10 +50,11 @@ def read(
 
     source = lines(pieces, live=live, language=language)
     guess = False
+    opened: list[tuple[str, bool]] = []
     if not live:
         sample, source, cut = _sample(source)
         opened = list(_openings(sample, rules.markdown, cut))
-        guess = is_script(opened, cast)
+        guess = rules.script and is_script(opened, cast)
         _learn(opened, wrapping, cast if guess or speakers else None)
 
     def clean(text: str) -> str:
@@ -62,6 +64,8 @@ def read(
             said = said if keep_phonemes else plain_phonemes(said)
         return said if speakable(said) else ""
 
+    if guess and (message := _guessed(opened, cast)):
+        tell(message)
     run = Run(clean, tell)
     for block in blocks(source, markdown=rules.markdown, live=live, warn=tell):
         if isinstance(block, Idle):
@@ -83,7 +87,7 @@ def speakers_in(text: str, *, speakers: Collection[str] = (), rules: Rules = ALL
     """The labels that `read` finds in a whole text, in order of appearance."""
     cast = Cast(speakers)
     sample, source, cut = _sample(lines([text], live=False))
-    guess = is_script(_openings(sample, rules.markdown, cut), cast)
+    guess = rules.script and is_script(_openings(sample, rules.markdown, cut), cast)
     found: dict[str, None] = {}
     for block in blocks(source, markdown=rules.markdown):
         if not isinstance(block, Idle) and (label := _label(block, cast, guess)[1]):
@@ -106,6 +110,20 @@ def _label(block: Block, cast: Cast, guess: bool) -> tuple[str, Label | None]:
     tags = found[0] if found else ""
     label = cast.find(block.text[len(tags) :])
     return (tags, label) if label and (label.certain or guess) else ("", None)
+
+
+def _guessed(opened: list[tuple[str, bool]], cast: Cast) -> str:
+    """A warning that names the speakers nobody declared."""
+    labels = [cast.find(line) for line, _ in opened]
+    names = list(dict.fromkeys(label.speaker for label in labels if label and not label.certain))
+    if not names:
+        return ""
+    told = [*names[:3], f"{len(names) - 3:,} more"] if len(names) > 4 else names
+    listed = f"{', '.join(told[:-1])} and {told[-1]} were" if len(told) > 1 else f"{told[0]} was"
+    return (
+        f"{listed} taken for {'speakers' if len(told) > 1 else 'a speaker'}; name them in voices, or, if they are none,"
+        " write a backslash before the colon or switch the text rule script off."
+    )
 
 
 def _sample(source: Iterator[Piece | Idle]) -> tuple[list[Piece | Idle], Iterator[Piece | Idle], bool]:
