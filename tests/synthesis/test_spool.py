@@ -98,15 +98,15 @@ def test_a_damaged_piece_counts_as_not_there_and_is_spoken_again(tmp_path: Path,
 
 
 def test_nothing_is_left_when_a_piece_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as out:
-            out.write(data[: len(data) // 2])
+    def full(source: Path, target: Path) -> None:
+        assert source.exists()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(DeliveryFailed, match=r"No space left on device.*OSCINE_VOLUME") as caught:
         spool_in(tmp_path).write(key("a"), SOUND, RATE)
     assert str(tmp_path) not in caught.value.message
+    assert spool_in(tmp_path).seed_for("one.mp3", None) >= 0
     assert files(tmp_path) == []
 
 
@@ -184,7 +184,47 @@ def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
     os.utime(orphan, (yesterday, yesterday))
     os.utime(path, (yesterday, yesterday))
     spool.prune()
-    assert files(tmp_path) == [beside]
+    assert [path for path in files(tmp_path) if path.name != ".pruned"] == [beside]
+
+
+def test_cleaning_up_looks_through_the_folder_once_an_hour(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path, max_age_s=1000)
+    spool.prune()
+    spool.write(key("a"), SOUND, RATE)
+    (path,) = tmp_path.rglob("*.osp")
+    os.utime(path, (1, 1))
+    spool_in(tmp_path, max_age_s=1000).prune()
+    assert path.exists()
+    an_hour_ago = time.time() - 3601
+    os.utime(tmp_path / ".pruned", (an_hour_ago, an_hour_ago))
+    spool.prune()
+    assert not path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_nobody_else_can_read_what_was_spoken(tmp_path: Path) -> None:
+    spool = spool_in(tmp_path / "data" / "spool")
+    spool.write(key("a"), SOUND, RATE)
+    spool.seed_for("one.mp3", None)
+    spool.prune()
+    paths = [tmp_path / "data" / "spool", *(tmp_path / "data" / "spool").rglob("*")]
+    assert len(paths) == 7
+    assert {(path.is_dir(), path.stat().st_mode & 0o777) for path in paths} == {(True, 0o700), (False, 0o600)}
+
+
+def test_where_the_folder_cannot_be_written_pieces_last_as_long_as_the_program(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    spool = spool_in(tmp_path / "file" / "spool").usable()
+    assert spool.warning is not None
+    assert "OSCINE_VOLUME" in spool.warning
+    spool.write(key("a"), SOUND, RATE)
+    assert spool.read(key("a"), RATE) is not None
+    passing = spool._folder
+    assert passing.stat().st_mode & 0o077 == 0 or os.name != "posix"
+    del spool
+    assert not passing.exists()
+    assert spool_in(tmp_path / "spool").usable().warning is None
+    assert files(tmp_path / "spool") == []
 
 
 def test_cleaning_up_a_folder_that_is_not_there_is_fine(tmp_path: Path) -> None:

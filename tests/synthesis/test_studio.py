@@ -193,6 +193,38 @@ def test_closing_while_somebody_listens_ends_the_stream(house: House) -> None:
         reading()
 
 
+def test_a_file_is_written_although_the_data_folder_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    engine = EchoEngine()
+    with studio_with(engine, tmp_path / "file" / "data") as studio:
+        report = Oscine(studio=studio).save(STORY, tmp_path / "story.wav")
+    assert (tmp_path / "story.wav").stat().st_size > 1000
+    assert any("will not go on where it was" in warning for warning in report.warnings)
+
+
+def test_a_studio_that_is_dropped_frees_its_engine(tmp_path: Path) -> None:
+    engine = EchoEngine()
+    studio = studio_with(engine, tmp_path)
+    Oscine(studio=studio).say(STORY)
+    thread = studio.scheduler("echo")._thread
+    del studio
+    until(lambda: not thread.is_alive())
+    assert engine.counts.closes == 1
+
+
+def test_what_is_being_heard_is_heard_to_its_end_although_the_studio_is_dropped(tmp_path: Path) -> None:
+    engine = EchoEngine(delay_s=0.0005)
+    studio = studio_with(engine, tmp_path)
+    scheduler = studio.scheduler("echo")
+    with scheduler.job(Pace.FILE, hold=True) as job:
+        take = job.submit(said(STORY))
+        del studio
+        assert scheduler._unwanted
+        np.testing.assert_array_equal(whole(take), engine.sound(take.utterance))
+        assert scheduler._thread.is_alive()
+    until(lambda: not scheduler._thread.is_alive())
+
+
 # -- asyncio
 
 

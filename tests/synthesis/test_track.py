@@ -233,7 +233,7 @@ def test_the_result_names_the_voices_that_speak_in_order_and_once_each(echo: Stu
     assert track.report().voices == ("high", "low")
     _, track = written(echo, "Bob: One came.\n", tmp_path, voice="low", voices={"Bob": "high"})
     assert track.report().voices == ("high",)
-    undeclared = plan_of(echo, "Ann: One came.\nBen: Two left.\nAnn: Three.\nBen: Four.\n")
+    undeclared = plan_of(echo, "Speaker 1: One came.\nSpeaker 2: Two left.\nSpeaker 1: Three.\n")
     assert undeclared.voices == ("low", "high")
 
 

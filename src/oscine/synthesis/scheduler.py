@@ -52,7 +52,7 @@ class Scheduler:
         self._wake = threading.Condition(self._lock)
         self._jobs: list[Job] = []
         self._open: dict[Lane, Take] = {}
-        self._closing = False
+        self._closing = self._unwanted = False
         self._loaded = False
         self.loaded_at: float | None = None
         """When the engine was first ready, on the monotonic clock."""
@@ -101,6 +101,17 @@ class Scheduler:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def let_go(self) -> None:
+        """Free the engine when the last job is closed. Waits for nothing: it may be called while objects are freed."""
+        self._unwanted = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._wake.notify_all()
+            finally:
+                self._lock.release()
+        else:
+            threading.Thread(target=self._call_awake, name="oscine-let-go", daemon=True).start()
+
     # -- called by readers ---------------------------------------------------------------------------------------------
 
     def _check_usable(self) -> None:
@@ -134,6 +145,10 @@ class Scheduler:
     def _wait_estimate(self) -> float:
         return max(1.0, min(30.0, len(self._jobs) / max(1, self.engine.info.max_lanes)))
 
+    def _call_awake(self) -> None:
+        with self._lock:
+            self._wake.notify_all()
+
     # -- the owner thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -159,6 +174,7 @@ class Scheduler:
         try:
             with self._lock:
                 self._drop_closed()
+                self._closing = self._closing or (self._unwanted and not self._jobs)
                 if self._closing:
                     return False
                 crowded = self._admit()

@@ -13,11 +13,14 @@ import os
 import secrets
 import struct
 import time
+import weakref
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Final
 
 import numpy as np
@@ -33,6 +36,10 @@ _MAGIC: Final = b"OSP1"
 _FULL_SCALE: Final = 32767
 _QUIETEST: Final = 1e-6
 """Scale of a piece whose peak is below it: 120 dB below full scale nobody hears the difference."""
+_STAMP: Final = ".pruned"
+_PRUNE_S: Final = 3600.0
+_BINARY: Final = getattr(os, "O_BINARY", 0)
+"""Windows changes line ends without it."""
 _BEING_WRITTEN_S: Final = 3600.0
 """A file beside its place that is younger may be another process's, which is about to rename it."""
 
@@ -40,13 +47,36 @@ _BEING_WRITTEN_S: Final = 3600.0
 class Spool:
     """A folder of finished pieces, 16-bit with a scale of their own (noise 98 dB below the piece's peak).
 
-    What was not used for `max_age_s` goes, and the oldest go when `max_bytes` are exceeded.
+    What was not used for `max_age_s` goes, and the oldest go when `max_bytes` are exceeded. Only its owner can read it.
     """
 
     def __init__(self, folder: Path, *, max_age_s: float, max_bytes: float) -> None:
+        self.warning: str | None = None
+        """What whoever uses it should know."""
         self._folder = folder
         self._max_age_s = max_age_s
         self._max_bytes = max_bytes
+
+    def usable(self) -> Spool:
+        """Try the folder; where it cannot be written, a private one that lasts as long as this object takes its place.
+
+        Raises DeliveryFailed where there is none either.
+        """
+        try:
+            trial = self._folder / f".try.{secrets.token_hex(4)}"
+            self._put(trial, b"")
+            _remove(trial)
+        except OSError:
+            try:
+                self._folder = Path(mkdtemp(prefix="oscine-"))
+            except OSError as error:
+                raise _cannot_keep(error) from None
+            weakref.finalize(self, rmtree, self._folder, ignore_errors=True)
+            self.warning = (
+                "The working folder cannot be written, so a job that is stopped will not go on where it was; set"
+                " OSCINE_VOLUME to a folder that can be written."
+            )
+        return self
 
     def read(self, key: str, sample_rate: int) -> Samples | None:
         """The piece of that key, float32 `[n]`, or None if it is not here whole."""
@@ -68,21 +98,10 @@ class Spool:
         Raises DeliveryFailed when the disk is full or the folder cannot be written.
         """
         data = _pack(samples, sample_rate)
-        path = self._path(key)
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                beside.write_bytes(data)
-                beside.replace(path)
-            finally:
-                beside.unlink(missing_ok=True)
+            self._put(self._path(key), data)
         except OSError as error:
-            raise DeliveryFailed(
-                f"Finished pieces cannot be kept in the working folder ({error.strerror or 'write failed'});"
-                " free some space or set OSCINE_VOLUME to a folder that can be written.",
-                code="spool_failed",
-            ) from None
+            raise _cannot_keep(error) from None
         kept = _unpack(data, sample_rate)
         assert kept is not None
         return kept
@@ -101,17 +120,16 @@ class Spool:
             return seed
         seed = secrets.randbelow(2**31)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-            beside.write_text(json.dumps({"seed": seed}))
-            beside.replace(path)
+            self._put(path, json.dumps({"seed": seed}).encode())
         except OSError:
             log.debug("the job's seed could not be remembered")
         return seed
 
     def prune(self) -> None:
-        """Remove what is too old or too much, oldest first; never fails."""
+        """Remove what is too old or too much, oldest first; never fails. Looks at most once an hour."""
         now = time.time()
+        if not self._is_due(now):
+            return
         kept: list[tuple[float, int, Path]] = []
         for path in self._files():
             try:
@@ -132,6 +150,31 @@ class Spool:
             _remove(path)
             total -= size
 
+    def _is_due(self, now: float) -> bool:
+        """Whether nobody has looked for an hour; then it is noted that somebody does now."""
+        stamp = self._folder / _STAMP
+        try:
+            if 0 <= now - stamp.stat().st_mtime < _PRUNE_S:
+                return False
+        except OSError:
+            pass
+        with suppress(OSError):
+            self._put(stamp, b"")
+        return True
+
+    def _put(self, path: Path, data: bytes) -> None:
+        """Write a file that is whole or not there."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self._folder, *reversed(path.relative_to(self._folder).parents[:-1])):
+            (self._folder / folder).mkdir(mode=0o700, exist_ok=True)
+        beside = path.with_name(f".{path.name.lstrip('.')}.{secrets.token_hex(4)}")
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb") as out:
+                out.write(data)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
     def _files(self) -> Iterator[Path]:
         for folder, _, names in os.walk(self._folder):
             yield from (Path(folder) / name for name in names)
@@ -140,6 +183,14 @@ class Spool:
         if len(key) != 64 or not all(c in "0123456789abcdef" for c in key):
             raise ValueError("a spool key is the hexadecimal form of a SHA-256")
         return self._folder / "pieces" / key[:2] / f"{key}.osp"
+
+
+def _cannot_keep(error: OSError) -> DeliveryFailed:
+    return DeliveryFailed(
+        f"Finished pieces cannot be kept in the working folder ({error.strerror or 'write failed'});"
+        " free some space or set OSCINE_VOLUME to a folder that can be written.",
+        code="spool_failed",
+    )
 
 
 def _pack(samples: Samples, sample_rate: int) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -36,7 +37,7 @@ MAX_UPLOAD: Final = 7_000_000
 
 
 class Studio:
-    """Makes plans and lends schedulers. Close it, or use it with `with`."""
+    """Makes plans and lends schedulers. Close it, or use it with `with`; one that is dropped closes itself."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Studio:
         self._on_progress = on_progress
         self._schedulers: dict[str, Scheduler] = {}
         self._lock = threading.Lock()
+        weakref.finalize(self, _let_go, self._schedulers).atexit = False
 
     def __enter__(self) -> Studio:
         return self
@@ -91,11 +93,11 @@ class Studio:
 
     @cached_property
     def spool(self) -> Spool:
-        """Finished pieces."""
+        """Finished pieces; they last only as long as this where the data folder cannot be written."""
         from oscine.synthesis.spool import Spool
 
         days, gigabytes = self.settings.cleanup_days, self.settings.spool_max_gb
-        return Spool(self.settings.spool, max_age_s=days * 86_400, max_bytes=gigabytes * 1e9)
+        return Spool(self.settings.spool, max_age_s=days * 86_400, max_bytes=gigabytes * 1e9).usable()
 
     def preload(self, engine: str | None = None, model: str | None = None) -> None:
         """Start to load the engine that a request for `engine` and `model` will get; what fails then is told later."""
@@ -199,6 +201,12 @@ class Studio:
         if not info.capabilities.cloning:
             return presets
         return [*presets, *(self.prompts.prompt(voice) for voice in self.library.list()[:8])]
+
+
+def _let_go(schedulers: dict[str, Scheduler]) -> None:
+    """Nobody has the studio any more: its engines are freed when what is being spoken has been heard."""
+    for scheduler in list(schedulers.values()):
+        scheduler.let_go()
 
 
 def _decoded(voice_audio: str) -> bytes:

@@ -100,6 +100,8 @@ class Track:
 
         Where the result misses its loudness, the track is mastered again from the spooled pieces, into a new sink.
         """
+        if spool.warning is not None:
+            self.plan.warn(spool.warning)
         pieces: Iterable[Piece] | None = None
         gain: float | None = None
         missed = np.inf
@@ -116,8 +118,9 @@ class Track:
                 sink.close()
             gain, before, missed = master.better_gain(), missed, abs(master.missed_by())
             if gain is None or missed > before - WORTHWHILE_LU:
-                return
+                break
             pieces = list(self._spoken.values())
+        spool.prune()
 
     def report(self) -> Report:
         """Facts about the finished track."""
