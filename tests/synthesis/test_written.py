@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
+from oscine.engines.protocol import Lengths
+from tests.echo import EchoEngine
 from tests.synthesis.test_plan import planned
 
 
@@ -16,3 +22,28 @@ def test_declared_speakers_that_all_speak_need_no_warning() -> None:
     plan = planned("[1]: Hello.\nALICE: Hi.", voices={"speaker 1": "high", "Alice": "high"})
     assert [piece.utterance.text for piece in plan.pieces()] == ["Hello.", "Hi."]
     assert plan.warnings == []
+
+
+@pytest.mark.parametrize("limit", [300, 30])
+def test_sentences_are_told_as_written_while_their_respelling_is_spoken(limit: int) -> None:
+    plan = planned(
+        "We like SQL, and SQL likes us. Ask e.g. Nguyen, or Mr. Nguyen's New York wife!",
+        EchoEngine(lengths=Lengths(limit=limit, pack=0)),
+        pronunciations={"SQL": "sequel", "Nguyen": "win. Win", "new york": "big apple"},
+    )
+    made = list(plan.pieces())
+    assert " ".join(piece.utterance.text for piece in made) == (
+        "We like sequel, and sequel likes us. Ask e.g. win. Win, or Mr. win. Win's big apple wife!"
+    )
+    told = " ".join(sentence.text for piece in made for sentence in piece.sentences)
+    assert told.startswith("We like SQL, and SQL likes us. Ask e.g. Nguyen")
+    assert "New York wife!" in told
+    assert "sequel" not in told
+
+
+def test_phonemes_are_spoken_but_not_told() -> None:
+    plan = planned("I say [tomato](/təˈmɑːtoʊ/). SQL too.", pronunciations={"SQL": "[S Q L](/ˈsiːkwəl/)"})
+    plan.info = replace(plan.info, capabilities=replace(plan.info.capabilities, inline_phonemes=True))
+    made = list(plan.pieces())
+    assert [piece.utterance.text for piece in made] == ["I say [tomato](/təˈmɑːtoʊ/).", "[S Q L](/ˈsiːkwəl/) too."]
+    assert [sentence.text for piece in made for sentence in piece.sentences] == ["I say tomato.", "SQL too."]

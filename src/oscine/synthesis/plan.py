@@ -26,6 +26,7 @@ from oscine.text.normalise import Rules
 from oscine.text.pronounce import Lexicon
 from oscine.text.script import Break, Passage, read
 from oscine.text.split import Chunk, check_words, split
+from oscine.text.written import Written
 
 FIRST_CHARS: Final = 90
 """Length of a listener's first piece in characters: about five seconds of speech, so that the first sound comes
@@ -38,6 +39,7 @@ class Sentence:
     """A sentence and who says it."""
 
     text: str
+    """As it was written, not as a lexicon or phonemes respell it."""
     speaker: str | None
 
 
@@ -185,6 +187,7 @@ class Plan:
             if self.voices is None:
                 check_words(passage.text)
             held: Chunk | None = None
+            written = Written(passage.text, passage.respellings)
             lengths = self.lengths
             for chunk in split(
                 passage.text,
@@ -196,6 +199,7 @@ class Plan:
             ):
                 if not speakable(chunk.text):
                     continue
+                chunk = replace(chunk, sentences=tuple(map(written.of, chunk.sentences)))
                 first = None
                 if held is not None:
                     yield passage.speaker, held, CONTINUES

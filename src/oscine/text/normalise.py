@@ -86,6 +86,11 @@ def plain_phonemes(text: str) -> str:
     return _PHONEMES.sub(r"\1", text) if "](/" in text else text
 
 
+def phonemes(text: str) -> list[tuple[int, int, str]]:
+    """Where `[word](/phonemes/)` stands in `text`: start, end and the word."""
+    return [(found.start(), found.end(), found[1]) for found in _PHONEMES.finditer(text)] if "](/" in text else []
+
+
 def plain_quotes(text: str) -> str:
     """Typographic quotes, apostrophes and primes as plain ones, single quotes around words as double ones.
 

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from oscine.text.blocks import Block
 from oscine.text.characters import ends_sentence, joint
 from oscine.text.lines import LONGEST, Wrapping, complete_end, cut_point
+from oscine.text.written import Respelling
 
 BreakKind = Literal["none", "clause", "sentence", "line", "paragraph", "turn", "pause"]
 
@@ -44,12 +45,14 @@ class Passage:
     speaker: str | None
     text: str
     after: Break
+    respellings: tuple[Respelling, ...] = ()
+    """Where `text` is spoken otherwise than it was written."""
 
 
 class Run:
     """The text since the last break, and the passages that are ready."""
 
-    def __init__(self, clean: Callable[[str], str], tell: Callable[[str], None]) -> None:
+    def __init__(self, clean: Callable[[str], tuple[str, tuple[Respelling, ...]]], tell: Callable[[str], None]) -> None:
         self._clean = clean
         self._tell = tell
         self._speaker: str | None = None
@@ -150,9 +153,10 @@ class Run:
         return joined
 
     def _say(self, text: str) -> None:
-        if said := self._clean(text):
+        said, respellings = self._clean(text)
+        if said:
             self._hand_on()
-            self._pending = Passage(self._speaker, said, Break("none"))
+            self._pending = Passage(self._speaker, said, Break("none"), respellings)
 
     def _pause(self, found: re.Match[str]) -> int | None:
         """The length that a tag asks for, in ms; None: nobody knows."""

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from oscine.errors import InvalidRequest
 from oscine.text.characters import MARKS, SPACELESS
+from oscine.text.normalise import plain_phonemes
+from oscine.text.written import Respelling
 
 MAX_ENTRIES: Final = 1000
 """CONTRACTS: `pronunciations`."""
@@ -93,17 +95,30 @@ class Lexicon:
 
     def apply(self, text: str) -> str:
         """`text` with every known word in its spoken form."""
+        return self.respell(text)[0]
+
+    def respell(self, text: str, *, keep_phonemes: bool = True) -> tuple[str, tuple[Respelling, ...]]:
+        """`text` with every known word in its spoken form, and where in it those are.
+
+        Without `keep_phonemes` the word remains of `[word](/phonemes/)` in a spoken form.
+        """
         if not self.entries or not text:
-            return text
+            return text, ()
         tokens = _token().findall(text)
         spoken: list[str] = []
-        at = 0
+        respellings: list[Respelling] = []
+        at = length = 0
         while at < len(tokens):
             hits = [_longest(self._exact, tokens, at, fold=False), _longest(self._folded, tokens, at, fold=True)]
             end, form = max(hits, key=lambda hit: hit[0])
-            spoken.append(tokens[at] if form is None else form)
-            at = at + 1 if form is None else end
-        return "".join(spoken)
+            if form is None:
+                form, end = tokens[at], at + 1
+            else:
+                form = form if keep_phonemes else plain_phonemes(form)
+                respellings.append(Respelling(length, length + len(form), "".join(tokens[at:end])))
+            spoken.append(form)
+            at, length = end, length + len(form)
+        return "".join(spoken), tuple(respellings)
 
 
 def _wrong(key: object, spoken: object) -> str | None:

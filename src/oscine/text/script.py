@@ -11,11 +11,12 @@ from oscine.text.blocks import Block, blocks
 from oscine.text.characters import speakable
 from oscine.text.labels import Cast, Label, is_script
 from oscine.text.lines import Idle, Piece, Wrapping, lines
-from oscine.text.normalise import ALL_RULES, Rules, normalise, plain_phonemes
+from oscine.text.normalise import ALL_RULES, Rules, normalise
 from oscine.text.passages import Break as Break
 from oscine.text.passages import Passage as Passage
 from oscine.text.passages import Run
 from oscine.text.pronounce import Lexicon
+from oscine.text.written import Respelling, with_phonemes
 
 
 def read(
@@ -57,12 +58,14 @@ def read(
         guess = rules.script and is_script(opened, cast)
         _learn(opened, wrapping, cast if guess or speakers else None)
 
-    def clean(text: str) -> str:
+    def clean(text: str) -> tuple[str, tuple[Respelling, ...]]:
         said = normalise(text, rules, keep_phonemes=keep_phonemes, language=language)
+        respellings: tuple[Respelling, ...] = ()
         if lexicon is not None:
-            said = lexicon.apply(said)
-            said = said if keep_phonemes else plain_phonemes(said)
-        return said if speakable(said) else ""
+            said, respellings = lexicon.respell(said, keep_phonemes=keep_phonemes)
+        if keep_phonemes:
+            respellings = with_phonemes(said, respellings)
+        return (said, respellings) if speakable(said) else ("", ())
 
     if guess and (message := _guessed(opened, cast)):
         tell(message)
