@@ -22,8 +22,14 @@ def test_voices_are_added_listed_shown_and_removed(machine: Machine):
     assert any(line.startswith("heart ") and "default" in line for line in listed.splitlines())
     assert any(line.startswith("Anna ") and "recording" in line for line in listed.splitlines())
     shown = said(machine.oscine("voices", "show", "anna"))
-    for fact in ("24000", "5.0", "wav"):
-        assert fact in shown
+    facts = {line[:12].strip(): line[12:].strip() for line in shown.splitlines()}
+    assert list(facts) == ["name", "format", "duration", "sample rate", "channels", "loudness"]
+    assert (facts["name"], facts["duration"], facts["sample rate"]) == ("Anna", "5.00 s", "24000 Hz")
+    assert facts["format"].startswith("wav")
+    assert facts["loudness"].endswith("LUFS")
+    told = json.loads(said(machine.oscine("voices", "list", "--json")))
+    assert {"name": "Anna", "kind": "recording", "usable": False}.items() <= told[-1].items()
+    assert {"name": "heart", "kind": "preset", "default": True, "usable": True}.items() <= told[0].items()
     refused(machine.oscine("voices", "add", "anna", "anna.wav"), 2, "exists")
     assert said(machine.oscine("voices", "add", "anna", "anna.wav", "--replace")) == "added anna\n"
     refused(machine.oscine("say", "Hello there.", "--voice", "anna"), 2, "clone")
@@ -41,6 +47,10 @@ def test_engines_says_what_each_can_do_and_what_is_missing(machine: Machine):
     assert told.startswith("hibari ")
     for fact in ("default", "24000 Hz", "Apache-2.0", "heart", "oscine download hibari"):
         assert fact in told
+    (hibari,) = json.loads(said(machine.oscine("engines", "--json")))
+    assert {"name": "hibari", "default": True, "ready": True, "cloning": False, "voices": ["heart"]}.items() <= (
+        hibari.items()
+    )
 
 
 def test_a_download_without_network_ends_in_one_sentence_and_leaves_nothing(machine: Machine):
@@ -148,6 +158,9 @@ def test_engines_of_others_are_listed_also_where_one_is_broken(plugged: Machine)
     assert "Tones for tests." in told
     assert "hibari" in told
     assert "broken\n  missing    does not start (RuntimeError)" in told
+    facts = {engine["name"]: engine for engine in json.loads(said(plugged.oscine("engines", "--json")))}
+    assert sorted(facts) == ["broken", "hibari", "tones"]
+    assert (facts["broken"]["ready"], facts["tones"]["ready"]) == (False, True)
     checked = said(plugged.oscine("doctor"))
     assert [line[:12] for line in checked.splitlines() if "does not start" in line] == ["warn  broken"]
 

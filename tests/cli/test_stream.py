@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ import pytest
 from tests.cli.machine import OSCINE, Machine, decoded, terminal, until
 
 SENTENCES = ["Good morning to all of you.", "The train leaves at nine.", "It will be on time today."]
+SUMMARY = re.compile(
+    r"\d+\.\d\d s of speech in \d+\.\d\d s \(real-time factor \d+\.\d{3}\), .*, voice heart, seed \d+\n"
+)
 LONG = " ".join(f"This is sentence number {n}, and the train to the coast is on time." for n in range(24))
 
 
@@ -28,7 +32,8 @@ def test_sound_comes_before_the_text_has_ended(machine: Machine, format: str):
             first += os.read(process.stdout.fileno(), 1 << 16)
         process.stdin.write(f" so on. {SENTENCES[2]}\n".encode())
         rest, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, b"")
+    assert process.returncode == 0
+    assert SUMMARY.fullmatch(err.decode())
     path = machine.work / f"heard.{format}"
     path.write_bytes(first + rest)
     samples, rate = decoded(path)
@@ -44,8 +49,39 @@ def test_a_letter_cut_in_two_on_its_way_arrives_whole(machine: Machine):
             process.stdin.flush()
             time.sleep(0.002)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, b"")
+    assert process.returncode == 0
+    assert SUMMARY.fullmatch(err.decode())
     assert len(out) > 50_000
+    assert machine.oscine("say", "Good night.", "-o", "-", "--quiet").err == ""
+
+
+def test_a_file_too_can_be_spoken_while_its_text_arrives(machine: Machine):
+    with machine.start("say", "-", "--live", "-o", "out.wav") as process:
+        assert process.stdin is not None
+        process.stdin.write(f"{SENTENCES[0]} {SENTENCES[1]} And".encode())
+        process.stdin.flush()
+        until(machine.pieces, "nothing was spoken before the text had ended")
+        process.stdin.write(f" so on. {SENTENCES[2]}\n".encode())
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, b"")
+    assert out.startswith(b"out.wav: ")
+    samples, rate = decoded(machine.work / "out.wav")
+    assert 5 < len(samples) / rate < 15
+
+
+def test_where_the_only_player_takes_files_speech_is_played_when_it_is_finished(machine: Machine):
+    """The player is a script: it stands in for that of macOS, and keeps what it is asked to play."""
+    script = machine.home / "afplay"
+    script.write_text('#!/bin/sh\n/bin/cp "$1" "$(/usr/bin/dirname "$0")/played.wav"\n')
+    script.chmod(0o755)
+    ended = machine.oscine("say", SENTENCES[0], "--play", variables={"PATH": str(machine.home)})
+    assert (ended.code, ended.out) == (0, b"")
+    assert SUMMARY.fullmatch(ended.err)
+    samples, rate = decoded(machine.home / "played.wav")
+    assert 1 < len(samples) / rate < 5
+    assert list(machine.work.iterdir()) == []
+    assert "ok    player         afplay" in machine.oscine("doctor", variables={"PATH": str(machine.home)}).said
+    assert list((machine.volume / "spool").glob("jobs/*")) == []
 
 
 def test_a_reader_that_leaves_ends_the_command_without_a_word(machine: Machine):
@@ -103,7 +139,8 @@ def test_a_player_hears_the_first_sentence_while_the_second_is_written(machine: 
         until(lambda: heard.exists() and heard.stat().st_size > 24_000, "nothing was played")
         process.stdin.write(SENTENCES[2].encode())
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (0, b"", b"")
+    assert (process.returncode, out) == (0, b"")
+    assert SUMMARY.fullmatch(err.decode())
     assert "-r 24000" in (heard.parent / "arguments").read_text()
     streamed = machine.oscine("say", "-", "-o", "-", "--format", "pcm", typed=" ".join(SENTENCES).encode())
     assert heard.stat().st_size == pytest.approx(len(streamed.out), rel=0.1)

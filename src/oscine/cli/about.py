@@ -2,41 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oscine.cli.endings import why_not
 from oscine.errors import NotAvailable
 
+if TYPE_CHECKING:
+    from oscine.engines.protocol import Capabilities, EngineInfo, Missing
 
-def engines() -> None:
+
+def engines(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, for programs.")] = False,
+) -> None:
     """List the engines. Says what each can do, what is missing and the command that brings it."""
     from oscine.synthesis.studio import Studio
 
+    found: list[dict[str, object]] = []
     with Studio() as studio:
         for name in studio.registry.names:
             try:
                 engine = studio.registry.get(name)
+                info, missing = engine.info, engine.missing()
             except Exception as error:  # of others' engines: whatever it is, the rest is listed
-                print(f"{name}\n  missing    {why_not(error)}")
+                found.append({"name": name, "ready": False, "missing": why_not(error)})
+                if not as_json:
+                    print(f"{name}\n  missing    {why_not(error)}")
                 continue
-            info, missing = engine.info, engine.missing()
-            absent = [preset.name for preset in info.presets if not preset.installed]
-            print(f"{name} {info.version}{'  (default)' if name == studio.settings.engine else ''}")
-            print(f"  {info.summary}")
-            for title, value in (
-                ("languages", ", ".join(info.languages)),
-                ("can", ", ".join(_abilities(info.capabilities))),
-                ("sound", f"{info.sample_rate} Hz, {info.max_lanes} lanes"),
-                ("licence", info.licence),
-                ("missing", f"{missing.what}; run: {missing.remedy}" if missing else ""),
-                ("voices", ", ".join(preset.name for preset in info.presets if preset.installed)),
-                ("more voices", f"{', '.join(absent)}; run: oscine download {name}" if absent else ""),
-            ):
-                if value:
-                    print(f"  {title:11} {value}")
+            default = name == studio.settings.engine
+            found.append(_facts(name, info, missing, default))
+            if not as_json:
+                _print_engine(name, info, missing, default)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
 
 
 def download(engine: Annotated[str, typer.Argument(help="The engine whose files are wanted.")]) -> None:
@@ -64,10 +65,47 @@ def doctor() -> None:
         raise NotAvailable("something is missing; see the lines marked FAIL.")
 
 
-def _abilities(capabilities: object) -> list[str]:
-    from oscine.engines.protocol import Capabilities
+def _print_engine(name: str, info: EngineInfo, missing: Missing | None, default: bool) -> None:
+    absent = [preset.name for preset in info.presets if not preset.installed]
+    print(f"{name} {info.version}{'  (default)' if default else ''}")
+    print(f"  {info.summary}")
+    for title, value in (
+        ("languages", ", ".join(info.languages)),
+        ("can", ", ".join(_abilities(info.capabilities))),
+        ("sound", f"{info.sample_rate} Hz, {info.max_lanes} lanes"),
+        ("licence", info.licence),
+        ("missing", f"{missing.what}; run: {missing.remedy}" if missing else ""),
+        ("voices", ", ".join(preset.name for preset in info.presets if preset.installed)),
+        ("more voices", f"{', '.join(absent)}; run: oscine download {name}" if absent else ""),
+    ):
+        if value:
+            print(f"  {title:11} {value}")
 
-    assert isinstance(capabilities, Capabilities)
+
+def _facts(name: str, info: EngineInfo, missing: Missing | None, default: bool) -> dict[str, object]:
+    able = info.capabilities
+    return {
+        "name": name,
+        "version": info.version,
+        "default": default,
+        "ready": missing is None,
+        "missing": missing.what if missing else None,
+        "remedy": missing.remedy if missing else None,
+        "summary": info.summary,
+        "licence": info.licence,
+        "languages": list(info.languages),
+        "cloning": able.cloning,
+        "speakers": able.speakers,
+        "speed": list(able.speed) if able.speed else None,
+        "options": sorted(able.options),
+        "sample_rate": info.sample_rate,
+        "lanes": info.max_lanes,
+        "voices": [preset.name for preset in info.presets if preset.installed],
+        "more_voices": [preset.name for preset in info.presets if not preset.installed],
+    }
+
+
+def _abilities(capabilities: Capabilities) -> list[str]:
     able = ["clone voices" if capabilities.cloning else "speak with preset voices"]
     if capabilities.speakers > 1:
         able.append(f"{capabilities.speakers} speakers in one take")

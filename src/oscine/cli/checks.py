@@ -105,9 +105,9 @@ def _codecs() -> Check:
 
 
 def _player() -> Check:
-    from oscine.cli.player import Player
+    from oscine.cli.player import Player, player_of_files
 
-    return _try("player", lambda: Player.find().name, "warn")
+    return _try("player", lambda: player_of_files() or Player.find().name, "warn")
 
 
 def _engines(studio: Studio) -> Iterator[Check]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
 from oscine.errors import InvalidRequest
-from oscine.request import field_names
+from oscine.request import field_names, suggestion
 from oscine.text.normalise import Rules
 
 
@@ -55,9 +54,8 @@ def _field(name: str) -> str:
     if field in ("text", "stream", "session_id"):
         raise InvalidRequest(f"--set cannot give {name}; the command has arguments for it.", param="set")
     if field is None:
-        near = get_close_matches(name, list(field_names()), n=1)
         raise InvalidRequest(
-            f"--set: a request has no such field{f'; did you mean {near[0]}?' if near else ', see docs/request.md.'}",
+            f"--set: a request has no such field; {suggestion(name, field_names())}",
             param="set",
         )
     return field

@@ -7,7 +7,7 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Player:
     def __init__(self, command: str) -> None:
         self.name = command
         self._process: subprocess.Popen[bytes] | None = None
-        self._said = TemporaryFile()  # noqa: SIM115  closed where the player ends
+        self._said: IO[bytes] | None = None
 
     @classmethod
     def find(cls) -> Player:
@@ -67,9 +67,9 @@ class Player:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._process is None or self._said is None:
+            return
         with self._said as said:
-            if self._process is None:
-                return
             assert self._process.stdin is not None
             if kind is not None:
                 self._process.kill()
@@ -82,9 +82,17 @@ class Player:
 
     def _start(self, rate: int) -> subprocess.Popen[bytes]:
         arguments = [part.format(rate=rate) for part in _RAW[self.name]]
+        self._said = TemporaryFile()  # noqa: SIM115  closed where the player ends
         return subprocess.Popen(
             [self.name, *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._said
         )
+
+
+def player_of_files() -> str | None:
+    """The player for finished files, where none is here that plays sound while it is made."""
+    if any(shutil.which(name) for name in _RAW):
+        return None
+    return next((name for name in _FILES if shutil.which(name)), None)
 
 
 def check_player() -> None:

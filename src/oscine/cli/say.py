@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from oscine.synthesis.track import Progress
 
 DEFAULT_OUTPUT: Final = "speech.mp3"
-MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 
 
 def say(
@@ -75,6 +74,10 @@ def say(
     play: Annotated[
         bool, typer.Option("--play", help="Play it while it is spoken; with -o, when the file is finished.")
     ] = False,
+    arriving: Annotated[
+        bool,
+        typer.Option("--live", help="Speak standard input while it arrives, into a file too; labels need --voices."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Speak TEXT, a file or standard input."""
@@ -91,6 +94,7 @@ def say(
 
     from oscine.api import Oscine
     from oscine.cli.options import loudness_of, request_fields, rules_without, speakers
+    from oscine.delivery.lexicons import lexicon_of
 
     fields: dict[str, Any] = {
         "engine": engine,
@@ -110,12 +114,12 @@ def say(
         raise InvalidRequest("output is empty; name a file, or - for standard output.", param="output")
     if play and output == "-":
         raise InvalidRequest("play: sound goes to standard output or to the loudspeaker; give -o - or --play.")
-    live = output == "-" or (play and output is None)
-    if live and captions is not None:
+    heard = output == "-" or (play and output is None)
+    if heard and captions is not None:
         raise InvalidRequest("captions need a file: give -o a file name.", param="captions")
-    words: dict[str, Any] = {"lexicon": _lexicon(lexicon), "rules": rules_without(keep)}
+    words: dict[str, Any] = {"lexicon": lexicon_of(lexicon), "rules": rules_without(keep)}
     marks: dict[str, Any] = {"bitrate": None if bitrate is None else bitrate * 1000, "tags": tags, "title": title}
-    source = _source(text, file, settings.max_text_length, live=live)
+    source = _source(text, file, settings.max_text_length, live=heard or arriving)
     oscine = Oscine(studio=studio)  # closed only after success: what fails must not wait for a model that is loading
     if play and output is None:
         _play(oscine, source, {**fields, **words}, quiet)
@@ -138,11 +142,12 @@ def say(
 def summary(report: Report) -> str:
     """Duration, real-time factor and loudness, on one line."""
     loudness = "loudness not measured" if report.loudness_lufs is None else f"{report.loudness_lufs:.1f} LUFS"
+    voices = f"voice{'s' if len(report.voices) > 1 else ''} {', '.join(report.voices) or 'none'}"
     reused = f", {report.pieces_reused} of {report.pieces} pieces were there already" if report.pieces_reused else ""
     return (
         f"{report.duration:.2f} s of speech in {report.synthesis_seconds:.2f} s"
         f" (real-time factor {report.real_time_factor:.3f}), {loudness},"
-        f" voice {report.voices[0]}, seed {report.seed}{reused}"
+        f" {voices}, seed {report.seed}{reused}"
     )
 
 
@@ -193,28 +198,47 @@ def _to_stdout(oscine: Oscine, source: str | Iterable[str], options: dict[str, A
                 raise PipeClosed from None
             except OSError as error:
                 raise failed(error) from None
-    _warn(stream.report, quiet)
+    _tell(stream.report, quiet)
 
 
 def _play(oscine: Oscine, source: str | Iterable[str], options: dict[str, Any], quiet: bool) -> None:
-    from oscine.cli.player import Player
+    from oscine.cli.player import Player, player_of_files
 
     options.pop("format", None)
+    if player_of_files() is not None:
+        _play_from_file(oscine, source, options, quiet)
+        return
     with Player.find() as player, oscine.stream(source, **options) as stream:
         for waveform in stream:
             heed()
             player.push(waveform)
-    _warn(stream.report, quiet)
+    _tell(stream.report, quiet)
+
+
+def _play_from_file(oscine: Oscine, source: str | Iterable[str], options: dict[str, Any], quiet: bool) -> None:
+    """For machines whose only player takes files, such as a plain macOS."""
+    from secrets import randbelow
+    from tempfile import TemporaryDirectory
+
+    from oscine.cli.player import play_file
+
+    options.setdefault("seed", randbelow(2**31))  # else the folder would be remembered with a seed of its own
+    with TemporaryDirectory(prefix="oscine-") as folder:
+        path = Path(folder) / "speech.wav"
+        report = oscine.save(source, path, on_progress=lambda _: heed(), **options)
+        play_file(path)
+    _tell(report, quiet)
 
 
 def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> str | Iterable[str]:
     """The text, or, where it is heard while it arrives, an iterator over standard input."""
+    from oscine.delivery.lexicons import MAX_FILE_BYTES, read_text
     from oscine.text.measure import decode_stream, decode_utf8
 
     if text is not None and file is not None:
         raise InvalidRequest("text: give TEXT or --file, not both.", param="text")
     if file is not None and str(file) != "-":
-        return decode_utf8(_read(file, "file"), name="file")
+        return read_text(file, "file")
     if text is not None and text != "-":
         return text
     if sys.stdin is None or (text is None and file is None and sys.stdin.isatty()):
@@ -235,38 +259,19 @@ def _arriving() -> Iterator[bytes]:
         yield data
 
 
-def _read(file: Path, field: str) -> bytes:
-    try:
-        if file.is_dir():
-            raise InvalidRequest(f"{field}: {file} is a folder; name a text file.", param=field)
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        raise InvalidRequest(f"{field}: {file} does not exist; check the name.", param=field) from None
-    except OSError as error:
-        raise InvalidRequest(
-            f"{field}: {file} cannot be read ({error.strerror}); name a file that can.", param=field
-        ) from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InvalidRequest(f"{field}: {file} is larger than 256 MB; split it.", param=field)
-    return data
-
-
-def _lexicon(file: Path | None) -> Any:
-    if file is None:
-        return None
-    from oscine.text.measure import decode_utf8
-    from oscine.text.pronounce import Lexicon
-
-    return Lexicon.from_file(decode_utf8(_read(file, "lexicon"), name="lexicon"))
-
-
 def _default_output(format: object) -> str:
     if format is None:
         return DEFAULT_OUTPUT
     from oscine.audio.formats import Format
 
     return f"speech{Format.parse(str(format)).extension}"
+
+
+def _tell(report: Report | None, quiet: bool) -> None:
+    """The summary of what was heard; standard output may be the sound itself."""
+    _warn(report, quiet)
+    if report is not None and not quiet:
+        print(summary(report), file=sys.stderr)
 
 
 def _warn(report: Report | None, quiet: bool) -> None:

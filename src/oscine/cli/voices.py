@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,22 +18,43 @@ app = typer.Typer(
 @app.command("list")
 def list_voices(
     engine: Annotated[str | None, typer.Option(help="Engine whose voices are listed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, for programs.")] = False,
 ) -> None:
     """List the voices. Shows those that an engine can use, and the recordings in the library."""
     from oscine.synthesis.studio import Studio
 
     with Studio() as studio:
         info = studio.registry.get(studio.registry.select(engine, None)).info
-        for preset in info.presets:
-            mark = (
-                "default"
-                if preset.name == info.default_preset
-                else ("" if preset.installed else f"oscine download {info.name}")
-            )
-            _row(preset.name, f"{info.name}, {preset.language}, {preset.description}", mark)
-        for voice in studio.library.list():
-            usable = "" if info.capabilities.cloning else "for engines that clone"
-            _row(voice.name, f"recording, {voice.size / 1000:.0f} kB", usable)
+        recordings = studio.library.list()
+    if as_json:
+        presets = [
+            {
+                "name": preset.name,
+                "kind": "preset",
+                "engine": info.name,
+                "language": preset.language,
+                "description": preset.description,
+                "default": preset.name == info.default_preset,
+                "usable": preset.installed,
+            }
+            for preset in info.presets
+        ]
+        kept = [
+            {"name": voice.name, "kind": "recording", "bytes": voice.size, "usable": info.capabilities.cloning}
+            for voice in recordings
+        ]
+        print(json.dumps([*presets, *kept], ensure_ascii=False, indent=2))
+        return
+    for preset in info.presets:
+        mark = (
+            "default"
+            if preset.name == info.default_preset
+            else ("" if preset.installed else f"oscine download {info.name}")
+        )
+        _row(preset.name, f"{info.name}, {preset.language}, {preset.description}", mark)
+    for voice in recordings:
+        usable = "" if info.capabilities.cloning else "for engines that clone"
+        _row(voice.name, f"recording, {voice.size / 1000:.0f} kB", usable)
 
 
 @app.command()
@@ -76,13 +98,20 @@ def remove(name: Annotated[str, typer.Argument(help="The voice to remove, with i
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="The voice.")]) -> None:
     """Show what is known about a recording."""
-    from dataclasses import asdict
-
     from oscine.synthesis.studio import Studio
 
     with Studio() as studio:
-        for field, value in asdict(studio.library.show(name)).items():
-            print(f"{field:14} {value}")
+        found = studio.library.show(name)
+    loudness = "too short or too quiet to measure" if found.loudness is None else f"{found.loudness:.1f} LUFS"
+    for fact, value in (
+        ("name", found.voice.name),
+        ("format", found.format if found.codec == found.format else f"{found.format} ({found.codec})"),
+        ("duration", f"{found.duration:.2f} s"),
+        ("sample rate", f"{found.sample_rate} Hz"),
+        ("channels", found.channels),
+        ("loudness", loudness),
+    ):
+        print(f"{fact:12} {value}")
 
 
 def _row(name: str, what: str, mark: str) -> None:
