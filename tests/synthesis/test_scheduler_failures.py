@@ -278,19 +278,25 @@ def test_held_samples_are_let_go_when_a_piece_is_given_up() -> None:
 
 
 def test_a_piece_that_breaks_the_engine_each_time_harms_none_that_is_spoken_beside_it() -> None:
-    engine = EchoEngine(lanes=4, failures=[Failure("bad", times=99, kind="broken", after_frames=2)])
+    all_there = threading.Event()
+    engine = EchoEngine(
+        lanes=4,
+        failures=[Failure("bad", times=99, kind="broken", after_frames=2)],
+        on_step=lambda: all_there.wait(60),
+    )
     with scheduling(engine) as scheduler:
         jobs = [scheduler.job(Pace.FILE, hold=True) for _ in range(3)]
         bad = jobs[0].submit(said(BAD))
         good = [jobs[1].submit(said(GOOD, seed=2)), jobs[2].submit(said(GOOD, seed=3))]
+        all_there.set()
         for take in good:
             np.testing.assert_array_equal(whole(take), engine.sound(take.utterance))
         with pytest.raises(SynthesisFailed, match="broke down"):
             whole(bad)
-        assert scheduler.ready
+        until(lambda: scheduler.ready)
         for job in jobs:
             job.close()
-    assert not any("bad" in " ".join(texts) and len(texts) > 1 for texts in engine.counts.stepped[3:])
+    assert sum(BAD in texts and len(texts) > 1 for texts in engine.counts.stepped) <= 3  # until it broke first
     assert engine.counts.loads == 4
 
 

@@ -190,7 +190,9 @@ def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
 def test_cleaning_up_looks_through_the_folder_once_an_hour(tmp_path: Path) -> None:
     spool = spool_in(tmp_path, max_age_s=1000)
     spool.prune()
+    assert files(tmp_path) == []
     spool.write(key("a"), SOUND, RATE)
+    spool.prune()
     (path,) = tmp_path.rglob("*.osp")
     os.utime(path, (1, 1))
     spool_in(tmp_path, max_age_s=1000).prune()

@@ -153,6 +153,8 @@ class Spool:
     def _is_due(self, now: float) -> bool:
         """Whether nobody has looked for an hour; then it is noted that somebody does now."""
         stamp = self._folder / _STAMP
+        if not any((self._folder / kind).is_dir() for kind in ("pieces", "jobs")):
+            return False
         try:
             if 0 <= now - stamp.stat().st_mtime < _PRUNE_S:
                 return False
