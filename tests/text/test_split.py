@@ -139,8 +139,22 @@ def test_the_first_piece_is_short_so_that_sound_comes_soon() -> None:
     assert [c.text for c in split("Yes. No. Maybe so.", limit=300, pack=300, first=8)] == ["Yes. No.", "Maybe so."]
 
 
-def test_a_word_that_no_engine_can_speak_is_refused_with_its_place() -> None:
-    with pytest.raises(InvalidRequest, match="a word of 50,000 characters at character 7") as caught:
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("The .NET framework is big. It runs.", ["The .NET framework is big.", "It runs."]),
+        ("We use .NET. Good.", ["We use .NET.", "Good."]),
+        ("We use it (.NET Core). Good.", ["We use it (.NET Core).", "Good."]),
+        (".NET is big. It runs.", [".NET is big.", "It runs."]),
+        ("Save as .PDF. Then go.", ["Save as .PDF.", "Then go."]),
+    ],
+)
+def test_a_name_that_starts_with_a_dot_starts_no_sentence(text: str, sentences: list[str]) -> None:
+    assert [chunk.text for chunk in split(text, limit=300)] == sentences
+
+
+def test_a_word_that_no_engine_can_speak_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="a word of more than 1,000 characters") as caught:
         check_words("hello " + "x" * 50_000)
     assert caught.value.param == "text"
 

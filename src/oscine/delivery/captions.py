@@ -26,7 +26,7 @@ def check_captions(path: Path) -> None:
 def captions(segments: Sequence[Segment], suffix: str) -> str:
     """The text of a caption file; `suffix` is `.srt` or `.vtt`.
 
-    Long sentences become several captions, timed by their characters.
+    Long sentences become several captions, timed by their characters. No caption outlasts the next one's start.
     """
     vtt = suffix.lower() == ".vtt"
     blocks = []
@@ -39,12 +39,14 @@ def captions(segments: Sequence[Segment], suffix: str) -> str:
 def _cues(segments: Sequence[Segment]) -> list[tuple[float, float, str]]:
     cues: list[tuple[float, float, str]] = []
     several = len({segment.speaker for segment in segments}) > 1
-    for segment in segments:
+    for segment, following in zip(segments, [*segments[1:], None], strict=True):
         said = f"{segment.speaker}: {segment.text}" if several and segment.speaker else segment.text
         lines = textwrap.wrap(said, LINE_CHARS) or [said]
         texts = ["\n".join(lines[i : i + LINES]) for i in range(0, len(lines), LINES)]
         total = sum(len(text) for text in texts) or 1
         start, length = segment.start, max(segment.end - segment.start, MIN_SECONDS)
+        if following and following.start > start:
+            length = min(length, following.start - start)
         for text in texts:
             share = length * len(text) / total
             cues.append((start, start + share, text))

@@ -173,19 +173,35 @@ def _keep(found: re.Match[str], kept: list[str]) -> str:
 
 
 def _double(text: str) -> str:
-    """Pairs of single quotes around words as double ones; apostrophes stay."""
+    """Pairs of single quotes around words as double ones; apostrophes stay.
+
+    After a plural (`the dogs' bones`) a quote ends only where no other one ends it.
+    """
     found: list[int] = []
     opened: int | None = None
+    plural: int | None = None
+    quote = text.find('"')
     at = text.find("'")
     while at >= 0:
         before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
-        if (not before or before.isspace() or before in '"([—–-') and after.isalnum():
+        opens = (not before or before.isspace() or before in '"([—–-') and after.isalnum()
+        closes = not opens and bool(before.strip()) and not after.isalnum()
+        if opened is not None and plural is not None and (opens or (closes and plural < quote < at)):
+            found += [opened, plural]
+            opened = plural = None
+        if opens:
             if opened is None and not _ELISION.match(text, at):
                 opened = at
-        elif opened is not None and before.strip() and not after.isalnum() and not _POSSESSIVE.match(text, at):
-            found += [opened, at]
-            opened = None
+        elif opened is not None and closes:
+            if _POSSESSIVE.match(text, at):
+                plural = plural or at
+                quote = text.find('"', at) if 0 <= quote < plural else quote
+            else:
+                found += [opened, at]
+                opened = plural = None
         at = text.find("'", at + 1)
+    if opened is not None and plural is not None:
+        found += [opened, plural]
     parts = [text[start + 1 : end] for start, end in zip([-1, *found], [*found, len(text)], strict=True)]
     return '"'.join(parts)
 

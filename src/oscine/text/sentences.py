@@ -110,7 +110,13 @@ def _belongs(text: str, start: int, end: int, following: str) -> bool:
                 or bool(_INITIALS.search(bare) and _is_name(following))
             )
         return first.islower() and bare[-1] in CLOSERS
-    return bare[-1] == "." and bare[-2:-1].isalnum() and not is_wide(bare[-2]) and first.isalnum()
+    if bare[-1] != "." or not first.isalnum():
+        return False
+    return bare[-2] in _BEFORE_NAME or (bare[-2].isalnum() and not is_wide(bare[-2]))
+
+
+_BEFORE_NAME: Final = frozenset(" \xa0\t\"'“‘([{/")
+"""After these a dot opens a name: `the .NET framework`."""
 
 
 def _is_name(following: str) -> bool:

@@ -69,9 +69,7 @@ def check_words(text: str, longest: int = 1000) -> None:
         length = len(_REPEATED.sub(r"\1", run[0]))
         if length > longest and speakable(run[0]):
             raise InvalidRequest(
-                f"text has a word of {length:,} characters at character {run.start() + 1:,}; a word takes at most "
-                f"{longest:,}, so put spaces in it or leave it out.",
-                param="text",
+                f"text has a word of more than {longest:,} characters; put spaces in it or leave it out.", param="text"
             )
 
 
