@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Unpack
 
@@ -60,8 +57,6 @@ class Oscine:
         self._lexicon = lexicon_of(lexicon)
         self._rules = rules
         self._studio = studio or Studio(settings)
-        if studio is None:
-            weakref.finalize(self, _close_soon, self._studio).atexit = False
 
     def __enter__(self) -> Oscine:
         return self
@@ -146,7 +141,6 @@ class Oscine:
         rate = self._rate(plan, chosen)
         bits = bitrate_of(plan, chosen, rate, bitrate)
         facts = tags_for(plan, title=title or path.stem) if tags else None
-        self._studio.spool.prune()
 
         def told(progress: Progress) -> None:
             cancel.check()
@@ -175,7 +169,7 @@ class Oscine:
         Checks the request before it returns. Raises InvalidRequest, NotAvailable at once, SynthesisFailed midway.
         """
         track, job = self._listen(text, dict(options), lexicon, rules, None)
-        return Stream(track.stream(), job.close, track.report, owner=self)
+        return Stream(track.stream(), job.close, track.report)
 
     def stream_bytes(
         self,
@@ -204,7 +198,7 @@ class Oscine:
                         yield data
                 yield encoder.finish()
 
-        return Stream(encoded(), job.close, track.report, owner=self)
+        return Stream(encoded(), job.close, track.report)
 
     def _listen(
         self, text: Text, options: dict[str, object], lexicon: Words | None, rules: Rules | None, format: Format | None
@@ -252,9 +246,3 @@ def _taken(options: dict[str, object], field: str) -> object:
     names = [name for name in options if field_names().get(name) == field]
     values = [options.pop(name) for name in names]
     return next((value for value in values if value is not None), None)
-
-
-def _close_soon(studio: Studio) -> None:
-    """Free what nobody holds any more; in a thread, for whoever drops the last reference must not wait."""
-    with suppress(RuntimeError):  # the interpreter is ending, and frees it all
-        threading.Thread(target=studio.close, name="oscine-close", daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import threading
@@ -111,6 +112,29 @@ def test_an_upload_ends_at_7_mb_and_a_recording_in_the_library_does_not(tmp_path
     assert reference.duration > 40
     with pytest.raises(InvalidRequest, match="voice_audio"):
         prompts.prompt_from_bytes(big)
+
+
+@pytest.mark.parametrize("prefix", ["", "data:audio/wav;base64,", "\n data:audio/wav;base64,\r\n"])
+def test_base64_is_understood_as_programs_write_it(tmp_path: Path, prefix: str) -> None:
+    _, prompts = store(tmp_path)
+    data = recording()
+    key = prompts.prompt_from_bytes(data).key
+    for text in (base64.b64encode(data), base64.encodebytes(data), base64.b64encode(data) + b" \t\r\n"):
+        assert prompts.prompt_from_base64(prefix + text.decode()).key == key
+    for wrong in ("no base64!", "UklGRg", "UklGRg==\xa0", "ü" * 8):
+        with pytest.raises(InvalidRequest, match="base64") as caught:
+            prompts.prompt_from_base64(wrong)
+        assert caught.value.param == "voice_audio"
+
+
+def test_an_upload_in_base64_has_the_same_limit_as_its_bytes(tmp_path: Path) -> None:
+    _, prompts = store(tmp_path)
+    most = recording("wav")
+    most += b"\0" * (UPLOAD.max_bytes - len(most))
+    assert prompts.prompt_from_base64(base64.encodebytes(most).decode()).key == prompts.prompt_from_bytes(most).key
+    for more in (1, 3, 5_000_000):
+        with pytest.raises(InvalidRequest, match="larger than"):
+            prompts.prompt_from_base64(base64.b64encode(most + b"\0" * more).decode())
 
 
 def test_equal_recordings_share_one_key_and_one_decoded_copy(tmp_path: Path) -> None:

@@ -18,13 +18,10 @@ class Stream(Generic[T]):
     than the one that reads.
     """
 
-    def __init__(
-        self, source: Iterator[T], close: Callable[[], None], report: Callable[[], Report], *, owner: object = None
-    ) -> None:
+    def __init__(self, source: Iterator[T], close: Callable[[], None], report: Callable[[], Report]) -> None:
         self._source = source
         self._close = close
         self._tell = report
-        self._owner = owner  # an Oscine that nobody else holds lives as long as its stream
         self._report: Report | None = None
         self._closed = False
 

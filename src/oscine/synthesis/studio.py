@@ -6,13 +6,11 @@ thread of its own while the rest of the program is still being imported.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from oscine.config import Settings
 from oscine.engines.protocol import EngineInfo, Progress
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
     from oscine.voices.library import VoiceLibrary
     from oscine.voices.prompt import Prompt
     from oscine.voices.store import PromptStore
-
-MAX_UPLOAD: Final = 7_000_000
-"""Bytes of a reference recording that comes with a request."""
 
 
 class Studio:
@@ -168,7 +163,7 @@ class Studio:
                     f"voice_audio: the engine {info.name} cannot clone a voice; choose an engine that clones.",
                     param="voice_audio",
                 )
-            return self.prompts.prompt_from_bytes(_decoded(request.voice_audio))
+            return self.prompts.prompt_from_base64(request.voice_audio)
         if request.voice is None and request.speaker_name is not None:
             return self._resolve(request.speaker_name, info, "speaker_name", warnings, loose=True)
         return self._resolve(request.voice, info, "voice", warnings)
@@ -207,17 +202,3 @@ def _let_go(schedulers: dict[str, Scheduler]) -> None:
     """Nobody has the studio any more: its engines are freed when what is being spoken has been heard."""
     for scheduler in list(schedulers.values()):
         scheduler.let_go()
-
-
-def _decoded(voice_audio: str) -> bytes:
-    """The bytes of a base64 upload, with or without a `data:` prefix."""
-    body = voice_audio.partition(",")[2] if voice_audio.startswith("data:") else voice_audio
-    if len(body) > MAX_UPLOAD * 4 / 3 + 4:
-        raise InvalidRequest(
-            "voice_audio is larger than 7 MB; send a shorter recording or add it to the voice library.",
-            param="voice_audio",
-        )
-    try:
-        return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("voice_audio must be a base64 string of an audio file.", param="voice_audio") from None

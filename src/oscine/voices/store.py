@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import threading
@@ -10,10 +11,13 @@ from typing import Final
 
 from oscine.audio.decode import Limits, decode
 from oscine.audio.waveform import Waveform
+from oscine.errors import InvalidRequest
 from oscine.voices.library import RECORDING, UPLOAD, VoiceFile, VoiceLibrary
 from oscine.voices.prompt import Prompt
 
 _REMEMBERED_FILES: Final = 10_000
+_WHITE_SPACE: Final = " \t\n\r\f\v"
+_NO_WHITE_SPACE: Final = dict.fromkeys(map(ord, _WHITE_SPACE))
 
 _Stamp = tuple[int, ...]
 
@@ -52,8 +56,12 @@ class PromptStore:
         return prompt
 
     def prompt_from_bytes(self, data: bytes, name: str = "voice_audio") -> Prompt:
-        """A recording that came with a request, at most 7 MB. Raises InvalidRequest that names the field `name`."""
+        """A recording that came with a request, at most 7 MiB. Raises InvalidRequest that names the field `name`."""
         return self._prepare(data, name, UPLOAD, name)
+
+    def prompt_from_base64(self, text: str, name: str = "voice_audio") -> Prompt:
+        """The same from base64, with or without a `data:` prefix and line breaks."""
+        return self.prompt_from_bytes(_decoded(text, name), name)
 
     def _prepare(self, data: bytes, name: str, limits: Limits, field: str) -> Prompt:
         key = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -82,6 +90,21 @@ class PromptStore:
                 _, dropped = self._decoded.popitem(last=False)
                 self._held_bytes -= dropped.samples.nbytes
         return decoded
+
+
+def _decoded(text: str, field: str) -> bytes:
+    body = text.partition(",")[2] if text.lstrip(_WHITE_SPACE).startswith("data:") else text
+    body = body.translate(_NO_WHITE_SPACE)
+    if len(body) > -(-UPLOAD.max_bytes // 3) * 4:
+        raise InvalidRequest(
+            f"{field} is larger than {UPLOAD.max_bytes // 1024**2} MB; send a shorter recording or add it to the voice"
+            " library.",
+            param=field,
+        )
+    try:
+        return base64.b64decode(body, validate=True)
+    except ValueError:
+        raise InvalidRequest(f"{field} must be a base64 string of an audio file.", param=field) from None
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
