@@ -24,6 +24,7 @@ def test_comparisons_are_no_tags(text: str) -> None:
     "text",
     [
         "<b>One</b> two.",
+        '<img src="a.png" alt="a > b">One two.',
         "<span class=\"a b\" title='c' hidden>One</span> two.",
         "<a href=https://example.com/?a=b>One</a > two.",
         '<p align = "center">One two.</p>',

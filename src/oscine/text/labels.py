@@ -60,9 +60,10 @@ def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
     """Whether a text is clearly a script, judged by its lines; the flag says that a line opens a paragraph.
 
     At least two lines have a label, labels open most paragraphs, they recur or what follows ends like a sentence, and
-    someone asks, exclaims or speaks to someone: for `Name: Bob` and `Age: 40`, or `London: 5 degrees`, it is not so.
+    people speak: someone asks, exclaims or addresses someone, or most lines are whole sentences. For `Name: Bob` and
+    `Age: 40`, or `London: 5 degrees`, it is not so.
     """
-    count = labelled = paragraphs = opened = spoken = lively = 0
+    count = labelled = paragraphs = opened = spoken = lively = whole = 0
     seen: dict[str, int] = {}
     for line, opens in lines:
         if _ASIDE.fullmatch(line.strip()):
@@ -70,13 +71,17 @@ def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
         label = cast.find(line)
         count += 1
         paragraphs += opens
-        lively += bool(_SPEECH.search(label.rest if label else line))
+        said = label.rest if label else line.strip()
+        lively += bool(_SPEECH.search(said))
+        whole += bool(_WHOLE.fullmatch(said))
         if label:
             labelled += 1
             opened += opens
             seen[label.speaker] = seen.get(label.speaker, 0) + 1
             spoken += not label.rest or label.rest.rstrip("\"'”’»*_) ")[-1:] in tuple(".!?…。！？—-")
-    if labelled < 2 or lively < 0.1 * count or not lively or opened < 0.6 * paragraphs or labelled < 0.25 * count:
+    if not (lively and lively >= 0.1 * count) and whole < 0.6 * count:
+        return False
+    if labelled < 2 or opened < 0.6 * paragraphs or labelled < 0.25 * count:
         return False
     if len(seen) < labelled:
         return len(seen) <= max(2, 0.7 * labelled)
@@ -95,14 +100,18 @@ _SIGNS: Final = re.compile(r"[.,;!?]")
 _SPEECH: Final = re.compile(
     r"[!?！？¿¡…]|[—–-]$|\.\.\."
     r"|(?<![\w'’])(?:i|i['’](?:m|ll|ve|d)|you|your|yours|you['’](?:re|ll|ve|d)|we|we['’](?:re|ll|ve|d)|us|our|me|my|mine"
-    r"|let['’]s|hello|hi|hey|thanks|thank|please|sorry|ok|okay|yeah"
-    r"|ich|du|wir|mir|mich|dir|dich|uns|hallo|danke|bitte|je|j['’]\w+|tu|vous|nous|moi|toi|merci|bonjour"
+    r"|let['’]s|hello|hi|hey|good (?:morning|day|evening|night)|thanks|thank|please|sorry|ok|okay|yeah"
+    r"|guten (?:morgen|tag|abend)|ich|du|wir|mir|mich|dir|dich|uns|hallo|danke|bitte|je|j['’]\w+|tu"
+    r"|vous|nous|moi|toi|merci|bonjour"
     r"|yo|tú|usted|ustedes|nosotros|gracias|hola|io|noi|voi|grazie|ciao|eu|você|obrigad[oa]"
     r"|я|ты|вы|мы|меня|тебя|спасибо|привет)(?!\w)"
+    r"|^(?:yes|no|well|oh|ah|ja|nein|oui|non|sí|sì|да|нет)[,.—–-]"
     r"|[我你您咱吗吧呢私僕俺]|あなた|です|ます|だよ|だね|나는|저는|요[.]?$",
     re.IGNORECASE,
 )
 """Signs of speech: who speaks asks, exclaims, breaks off, or says I, you, thanks or hello."""
+_WHOLE: Final = re.compile(r"[\"“‘(«]?[^\W\d_a-z][^\s\d]*+(?: +[^\s\d]++){3,}+(?<=[.\"”’)»。])")
+"""A sentence of four words or more, without numbers."""
 _CASELESS: Final = re.compile(r"[^\W\d_\x00-\u02ff]{1,8}")
 _HEADS: Final = (
     "note notes warning example examples chapter part section act scene tip tips hint important caution "

@@ -83,7 +83,7 @@ _FLAGS: Final = (
 """Attributes without a value (HTML Living Standard, and some that older pages have); any other word is prose."""
 _ATTRIBUTES: Final = (
     rf"(?:\s++(?:(?:{_FLAGS})(?=[\s/>])|[a-z_:@][\w:.@-]{{0,60}}+\s{{0,3}}+=\s{{0,3}}+"
-    r"(?:\"[^\"<>]{0,2000}+\"|'[^'<>]{0,2000}+'|[“”][^“”<>]{0,500}+[“”]|[^\s\"'<>`]{1,500}+)))*+\s*+/?>"
+    r"(?:\"[^\"<]{0,2000}+\"|'[^'<]{0,2000}+'|[“”][^“”<>]{0,500}+[“”]|[^\s\"'<>`]{1,500}+)))*+\s*+/?>"
 )
 """The rest of a tag, by which it is told from `a<b and c>d`."""
 _BLOCK_TAG: Final = re.compile(
