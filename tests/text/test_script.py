@@ -106,6 +106,7 @@ def test_a_chat_is_read_with_its_speakers_and_without_emoji() -> None:
         ("Name: Bob\nAge: 42\nCity: Paris", []),
         ("Note: this is important.\nWarning: so is this.\nNote: done.", []),
         ("Alice: one lone line.", []),
+        ("April: Are you in?\nJune: I am!\nApril: Good.", ["April", "June"]),
         ("Eve: The sun is up.\nAdam: Some of it is.\nEve: Nothing else was planned.", ["Eve", "Adam"]),
         ("Anna: Guten Morgen.\nBernd: Das Wetter ist schön.\nAnna: Ja, sehr.", ["Anna", "Bernd"]),
         ("London: 5 degrees.\nParis: 7 degrees.\nLondon: rainy.", []),

@@ -63,7 +63,8 @@ def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
     people speak: someone asks, exclaims or addresses someone, or most lines are whole sentences. For `Name: Bob` and
     `Age: 40`, or `London: 5 degrees`, it is not so.
     """
-    count = labelled = paragraphs = opened = spoken = lively = whole = 0
+    count = labelled = paragraphs = opened = spoken = 0
+    said: list[str] = []
     seen: dict[str, int] = {}
     for line, opens in lines:
         if _ASIDE.fullmatch(line.strip()):
@@ -71,17 +72,13 @@ def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
         label = cast.find(line)
         count += 1
         paragraphs += opens
-        said = label.rest if label else line.strip()
-        lively += bool(_SPEECH.search(said))
-        whole += bool(_WHOLE.fullmatch(said))
+        said.append(label.rest if label else line.strip())
         if label:
             labelled += 1
             opened += opens
             seen[label.speaker] = seen.get(label.speaker, 0) + 1
             spoken += not label.rest or label.rest.rstrip("\"'”’»*_) ")[-1:] in tuple(".!?…。！？—-")
-    if not (lively and lively >= 0.1 * count) and whole < 0.6 * count:
-        return False
-    if labelled < 2 or opened < 0.6 * paragraphs or labelled < 0.25 * count:
+    if labelled < 2 or opened < 0.6 * paragraphs or labelled < 0.25 * count or not _is_speech(said):
         return False
     if len(seen) < labelled:
         return len(seen) <= max(2, 0.7 * labelled)
@@ -97,21 +94,6 @@ _NAME: Final = re.compile(
     r"(?:[A-Z][\w.'’-]*|#?\d{1,3})(?: (?:[A-Z][\w.'’-]*|(?:the|of|de|la|von|van)\b|#?\d{1,3})){0,2}"
 )
 _SIGNS: Final = re.compile(r"[.,;!?]")
-_SPEECH: Final = re.compile(
-    r"[!?！？¿¡…]|[—–-]$|\.\.\."
-    r"|(?<![\w'’])(?:i|i['’](?:m|ll|ve|d)|you|your|yours|you['’](?:re|ll|ve|d)|we|we['’](?:re|ll|ve|d)|us|our|me|my|mine"
-    r"|let['’]s|hello|hi|hey|good (?:morning|day|evening|night)|thanks|thank|please|sorry|ok|okay|yeah"
-    r"|guten (?:morgen|tag|abend)|ich|du|wir|mir|mich|dir|dich|uns|hallo|danke|bitte|je|j['’]\w+|tu"
-    r"|vous|nous|moi|toi|merci|bonjour"
-    r"|yo|tú|usted|ustedes|nosotros|gracias|hola|io|noi|voi|grazie|ciao|eu|você|obrigad[oa]"
-    r"|я|ты|вы|мы|меня|тебя|спасибо|привет)(?!\w)"
-    r"|^(?:yes|no|well|oh|ah|ja|nein|oui|non|sí|sì|да|нет)[,.—–-]"
-    r"|[我你您咱吗吧呢私僕俺]|あなた|です|ます|だよ|だね|나는|저는|요[.]?$",
-    re.IGNORECASE,
-)
-"""Signs of speech: who speaks asks, exclaims, breaks off, or says I, you, thanks or hello."""
-_WHOLE: Final = re.compile(r"[\"“‘(«]?[^\W\d_a-z][^\s\d]*+(?: +[^\s\d]++){3,}+(?<=[.\"”’)»。])")
-"""A sentence of four words or more, without numbers."""
 _CASELESS: Final = re.compile(r"[^\W\d_\x00-\u02ff]{1,8}")
 _HEADS: Final = (
     "note notes warning example examples chapter part section act scene tip tips hint important caution "
@@ -121,8 +103,8 @@ _HEADS: Final = (
     "http https file format version status error info debug todo fixme update edit reminder remember "
     "ingredients instructions directions serves time location place when where who what why how pros cons "
     "monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri sat sun weekdays "
-    "weekend january february march april may june july august september october november december jan feb mar apr "
-    "jun jul aug sep sept oct nov dec spring summer autumn winter today tomorrow yesterday tonight morning noon "
+    "weekend january february march july september october november december feb apr "
+    "jul sep sept oct nov dec spring winter today tomorrow yesterday tonight morning noon "
     "afternoon evening night midnight breakfast lunch dinner north south east west open closed admission "
     "montag dienstag mittwoch donnerstag freitag samstag sonntag lundi mardi mercredi jeudi vendredi samedi dimanche "
     "lunes martes miércoles jueves viernes sábado domingo 星期一 星期二 星期三 星期四 星期五 星期六 星期日 "
@@ -151,3 +133,27 @@ def _is_plausible(name: str) -> bool:
         capitals = len(words) <= 3 and all(word[0].isupper() for word in words) and not _SIGNS.search(name)
         return capitals or bool(_NAME.fullmatch(name))
     return bool(_CASELESS.fullmatch(name)) and not first.islower()
+
+
+_SPEECH: Final = (
+    r"[!?！？¿¡…]|[—–-]$|\.\.\."
+    r"|(?<![\w'’])(?:i|i['’](?:m|ll|ve|d)|you|your|yours|you['’](?:re|ll|ve|d)|we|we['’](?:re|ll|ve|d)|us|our|me|my|mine"
+    r"|let['’]s|hello|hi|hey|good (?:morning|day|evening|night)|thanks|thank|please|sorry|ok|okay|yeah"
+    r"|guten (?:morgen|tag|abend)|ich|du|wir|mir|mich|dir|dich|uns|hallo|danke|bitte|je|j['’]\w+|tu"
+    r"|vous|nous|moi|toi|merci|bonjour"
+    r"|yo|tú|usted|ustedes|nosotros|gracias|hola|io|noi|voi|grazie|ciao|eu|você|obrigad[oa]"
+    r"|я|ты|вы|мы|меня|тебя|спасибо|привет)(?!\w)"
+    r"|^(?:yes|no|well|oh|ah|ja|nein|oui|non|sí|sì|да|нет)[,.—–-]"
+    r"|[我你您咱吗吧呢私僕俺]|あなた|です|ます|だよ|だね|나는|저는|요[.]?$"
+)
+"""Signs of speech: who speaks asks, exclaims, breaks off, or says I, you, thanks or hello."""
+_WHOLE: Final = r"[\"“‘(«]?[^\W\d_a-z][^\s\d]*+(?: +[^\s\d]++){3,}+(?<=[.\"”’)»。])"
+"""A sentence of four words or more, without numbers."""
+
+
+def _is_speech(lines: list[str]) -> bool:
+    """Whether a tenth of the lines has signs of speech, or most are whole sentences."""
+    lively, whole = re.compile(_SPEECH, re.IGNORECASE), re.compile(_WHOLE)
+    return sum(bool(lively.search(line)) for line in lines) >= max(1, 0.1 * len(lines)) or sum(
+        bool(whole.fullmatch(line)) for line in lines
+    ) >= 0.6 * len(lines)
