@@ -219,13 +219,16 @@ def test_text_may_still_be_written_while_it_is_spoken(speaker: Oscine):
     assert speaker.say(iter([HELLO])).report.characters == speaker.say(HELLO).report.characters
 
 
-def test_what_a_writer_raises_reaches_the_reader(speaker: Oscine):
+def test_what_a_writer_raises_reaches_the_reader(speaker: Oscine, tmp_path: Path):
     def written() -> Iterator[str]:
         yield "Good morning to all of you. "
         raise ConnectionError("the model went away")
 
     with pytest.raises(ConnectionError, match="went away"):
         list(speaker.stream(written()))
+    with pytest.raises(ConnectionError, match="went away"):
+        speaker.save(written(), tmp_path / "x.mp3")
+    assert not list(tmp_path.glob("*x.mp3*"))
     assert speaker.say("Good morning.").duration > 0
 
 

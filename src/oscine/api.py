@@ -8,7 +8,7 @@ from typing import Unpack
 
 from oscine.audio.encode import Encoder
 from oscine.audio.formats import Format, nearest_rate
-from oscine.audio.waveform import Waveform
+from oscine.audio.waveform import Samples, Waveform
 from oscine.config import Settings
 from oscine.delivery.cancel import Cancel
 from oscine.delivery.captions import captions, check_captions
@@ -154,7 +154,12 @@ class Oscine:
         ):
             ceiling = ceiling_for(chosen, plan.request.loudness)
             track = Track(plan, job, rate, ceiling_dbtp=ceiling, on_progress=told)
-            track.write(lambda: Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0]), self._studio.spool)
+
+            def opened() -> _File:
+                with naming("output"):
+                    return _File(Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0]))
+
+            track.write(opened, self._studio.spool)
             report = track.report()
             for (target, param), beside in zip(targets[1:], besides[1:], strict=True):
                 with naming(param):
@@ -239,6 +244,25 @@ class Oscine:
     def _rate(self, plan: Plan, format: Format | None) -> int:
         rate = self._studio.settings.default_sample_rate or plan.info.default_rate or plan.info.sample_rate
         return rate if format is None else nearest_rate(format, rate)
+
+
+class _File:
+    """A sink whose errors say that they are about the output; those of whoever writes the text stay as they are."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def push(self, samples: Samples) -> None:
+        with naming("output"):
+            self._encoder.push(samples)
+
+    def finish(self) -> None:
+        with naming("output"):
+            self._encoder.finish()
+
+    def close(self) -> None:
+        with naming("output"):
+            self._encoder.close()
 
 
 def _taken(options: dict[str, object], field: str) -> object:

@@ -59,15 +59,14 @@ def written_together(
 
     A target is a path and the field that it came from. Where it is a link, what it points to is replaced and the link
     stays; permissions stay too. `publishing` is entered while they take their places. Raises InvalidRequest where a
-    folder cannot be written, DeliveryFailed when the disk is full or fails.
+    folder cannot be written, DeliveryFailed when the disk is full or fails; for what happens inside, use `naming`.
     """
     files = [_Beside(path, param) for path, param in targets]
     try:
         for file in files:
             with naming(file.param):
                 file.begin()
-        with naming(files[0].param):
-            yield tuple(file.path for file in files)
+        yield tuple(file.path for file in files)
         for file in files:
             with naming(file.param):
                 file.settle()

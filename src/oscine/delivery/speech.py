@@ -13,7 +13,7 @@ from oscine.audio.limiter import TruePeakLimiter
 from oscine.audio.waveform import Waveform
 from oscine.delivery.captions import captions, check_captions
 from oscine.delivery.choice import check_bitrate, file_format, format_of
-from oscine.delivery.files import written_whole
+from oscine.delivery.files import naming, written_whole
 from oscine.delivery.tags import tags_for
 from oscine.synthesis.assemble import Segment
 from oscine.synthesis.master import ceiling_for
@@ -50,6 +50,7 @@ class Speech(Waveform):
         waveform = self._fit_for(chosen)
         with (
             written_whole(path) as beside,
+            naming("output"),
             Encoder(
                 chosen, waveform.sample_rate, bitrate=bitrate, tags=tags_for(self.report) if tags else None, sink=beside
             ) as encoder,
