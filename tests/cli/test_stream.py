@@ -146,6 +146,14 @@ def test_a_player_hears_the_first_sentence_while_the_second_is_written(machine: 
     assert heard.stat().st_size == pytest.approx(len(streamed.out), rel=0.1)
 
 
+def test_the_doctor_names_the_player_and_leaves_nothing_open(machine: Machine):
+    player(machine, "aplay")
+    variables = {"PATH": str(machine.home), "PYTHONWARNINGS": "always::ResourceWarning"}
+    ended = machine.oscine("doctor", variables=variables)
+    assert "ok    player         aplay" in ended.said
+    assert ended.err == ""
+
+
 def test_a_file_is_played_when_it_is_finished(machine: Machine):
     """The player is a script, as above."""
     player(machine, "aplay")
