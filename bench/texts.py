@@ -38,8 +38,10 @@ def of_length(minutes: float) -> str:
 
 def sentences(text: str) -> list[str]:
     """The sentences that Oscine speaks for `text`, as they reach the engine."""
-    from oscine import Oscine
+    from oscine.config import Settings
+    from oscine.request import SpeechRequest
+    from oscine.synthesis.studio import Studio
 
-    with Oscine() as oscine:
-        plan = oscine.studio.plan(oscine._request(text, {})[0].model_copy(update={"text": text}))
-        return [piece.utterance.text for piece in plan.pieces()]
+    request, _ = SpeechRequest.parse({"text": text})
+    with Studio(Settings(max_text_length=0)) as studio:
+        return [piece.utterance.text for piece in studio.plan(request).pieces()]

@@ -34,6 +34,7 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Turn text into speech, in a cloned voice, on the best open models."""
+    endings.show_causes()
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ class PipeClosed(BaseException):
     """Whoever read standard output went away: nothing to complain about, and nothing left to do."""
 
 
+_M_ARENA_MAX: Final = -8
+"""glibc, malloc.h."""
 _asked: list[tuple[float, int]] = []
 """When the command was first asked to stop, and by which signal."""
 
@@ -40,6 +43,17 @@ def heed() -> None:
     """Stop where it was asked for but swallowed, as by an import that was under way."""
     if _asked:
         raise Stopped(128 + _asked[0][1])
+
+
+def show_causes() -> None:
+    """With OSCINE_DEBUG, show what the log says of an engine's faults."""
+    from oscine.config import debugging
+
+    if debugging():
+        import logging
+
+        logging.basicConfig(format="%(name)s: %(message)s")
+        logging.getLogger("oscine").setLevel(logging.DEBUG)
 
 
 def why_not(error: Exception) -> str:
@@ -52,6 +66,7 @@ def why_not(error: Exception) -> str:
 def run(command: Callable[[], Any]) -> None:
     """Run a command and end the process: 0 done, 2 wrong use, 3 not available, 4 failed, 128 + n after a signal."""
     _listen()
+    _keep_heaps_few()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name need not be printable in this locale
             stream.reconfigure(errors="backslashreplace")
@@ -114,6 +129,15 @@ def _leave(code: int) -> None:
         with suppress(OSError):
             sys.stderr.flush()
     os._exit(code)
+
+
+def _keep_heaps_few() -> None:
+    """Two heaps for all threads, where the C library is glibc.
+
+    Else each thread has one of its own, and hours of speech fill them all with holes (bench/memory.py).
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def _listen() -> None:

@@ -72,6 +72,15 @@ class Registry:
         except ImportError as error:
             package = getattr(error, "name", None) or "a package"
             raise NotAvailable(
-                f'The engine {name} needs {package}, which is not installed; run: pip install "oscine[{name}]"',
-                param="engine",
+                f"The engine {name} needs {package}, which is not installed; {_remedy(name, source)}.", param="engine"
             ) from None
+
+
+def _remedy(name: str, source: EntryPoint | Factory) -> str:
+    """What brings the packages of an engine: an extra of whoever it comes from, where that has one of its name."""
+    dist = source.dist if isinstance(source, EntryPoint) else None
+    if dist is None:
+        return f'run: pip install "oscine[{name}]"'
+    if name in (dist.metadata.get_all("Provides-Extra") or ()):
+        return f'run: pip install "{dist.name}[{name}]"'
+    return f"run: pip install --force-reinstall {dist.name}"
