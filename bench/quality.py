@@ -22,6 +22,8 @@ from bench.texts import LONG, long_text, short_sentences
 JUDGES = Path(__file__).parents[1] / ".tools/quality/bin/python"
 OUT = Path(__file__).with_name("out")
 TARGET_LUFS = -18.0
+APART = 3
+"""Frames of 10 ms between two sentences that belong to neither: the one dies away in them, or the other begins."""
 SEED = 7
 KINDS = ("ours", "bare")
 
@@ -150,15 +152,15 @@ def timeline(speech: Any) -> dict[str, Any]:
     for before, after in pairwise(segments):
         near[max(0, round(before.end * rate) - around) : round(after.start * rate) + around] = True
     steps = np.abs(np.diff(samples))
-    loud = np.concatenate([[False], sounding(samples, rate)])
+    loud = sounding(samples, rate)
     off = []
     for number, segment in enumerate(segments):
-        left = segments[number - 1].end + 0.02 if number else 0.0
-        right = segments[number + 1].start - 0.02 if number + 1 < len(segments) else speech.duration
-        inside = np.flatnonzero(loud[round(left * 100) : round(right * 100)])
+        left = round(100 * segments[number - 1].end) + APART if number else 0
+        right = round(100 * segments[number + 1].start) - APART if number + 1 < len(segments) else len(loud)
+        inside = np.flatnonzero(loud[left:right])
         if len(inside):
-            off.append(abs(left + (inside[0] - 1) / 100 - segment.start))
-            off.append(abs(left + inside[-1] / 100 - segment.end))
+            off.append(abs((left + inside[0]) / 100 - segment.start))
+            off.append(abs((left + inside[-1] + 1) / 100 - segment.end))
     return {
         "seams": len(segments) - 1,
         "seam_step": float(steps[near[1:]].max()),
@@ -168,10 +170,10 @@ def timeline(speech: Any) -> dict[str, Any]:
 
 
 def sounding(samples: Any, rate: int) -> Any:
-    """Which frames of 10 ms hold sound: louder than 50 dB below the loudest."""
+    """Which frames of 10 ms hold sound: louder than 55 dB below the loudest."""
     frames = samples[: len(samples) // (rate // 100) * (rate // 100)].reshape(-1, rate // 100)
     level = np.sqrt(np.mean(frames.astype(np.float64) ** 2, axis=1))
-    return level > level.max() * 10 ** (-50 / 20)
+    return level > level.max() * 10 ** (-55 / 20)
 
 
 def plainly(text: str) -> str:
