@@ -160,7 +160,7 @@ def test_quiet_says_nothing_and_what_cannot_be_done_is_said_otherwise(machine: M
     assert "bitrate" in loud.err
     assert "cfg_scale" in loud.err
     streamed = machine.oscine(*arguments[:2], "-o", "-", *arguments[4:], "--format", "wav")
-    assert sorted(streamed.lines) == sorted(loud.lines)
+    assert sorted(line for line in streamed.lines if "real-time factor" not in line) == sorted(loud.lines)
     assert machine.oscine(*arguments[:2], "-o", "-", *arguments[4:], "--format", "wav", "-q").err == ""
 
 

@@ -184,7 +184,7 @@ def test_what_another_process_is_writing_is_left_alone(tmp_path: Path) -> None:
     os.utime(orphan, (yesterday, yesterday))
     os.utime(path, (yesterday, yesterday))
     spool.prune()
-    assert [path for path in files(tmp_path) if path.name != ".pruned"] == [beside]
+    assert [path for path in files(tmp_path) if path.name != "last-pruned"] == [beside]
 
 
 def test_cleaning_up_looks_through_the_folder_once_an_hour(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_cleaning_up_looks_through_the_folder_once_an_hour(tmp_path: Path) -> No
     spool_in(tmp_path, max_age_s=1000).prune()
     assert path.exists()
     an_hour_ago = time.time() - 3601
-    os.utime(tmp_path / ".pruned", (an_hour_ago, an_hour_ago))
+    os.utime(tmp_path / "last-pruned", (an_hour_ago, an_hour_ago))
     spool.prune()
     assert not path.exists()
 

@@ -36,7 +36,7 @@ _MAGIC: Final = b"OSP1"
 _FULL_SCALE: Final = 32767
 _QUIETEST: Final = 1e-6
 """Scale of a piece whose peak is below it: 120 dB below full scale nobody hears the difference."""
-_STAMP: Final = ".pruned"
+_STAMP: Final = "last-pruned"
 _PRUNE_S: Final = 3600.0
 _BINARY: Final = getattr(os, "O_BINARY", 0)
 """Windows changes line ends without it."""
