@@ -16,7 +16,8 @@ from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest
 from oscine.synthesis.cast import Cast
 from oscine.synthesis.pauses import BY_MARK_MS, PARAGRAPH_MS, TURN_MS
-from oscine.synthesis.plan import Piece, Plan, make_plan
+from oscine.synthesis.plan import Piece, Plan
+from oscine.synthesis.prepare import make_plan
 from oscine.voices.prompt import preset_prompt
 from tests.echo import EchoEngine
 from tests.synthesis.house import settings_for

@@ -3,10 +3,7 @@
 A front opens a `Job`, submits utterances and reads each one's `Take`. The owner thread is the only caller of the engine
 and never waits for a reader: a reader that is slow only makes its own lanes pause.
 
-Order. A listener's lanes go by playout deadline: when would this client run dry? A file's go by when it was last
-served, plus some patience, so that new listeners come first and books are not starved. What nobody waits for at this
-moment (files, look-ahead, listeners with half a minute in hand) leaves a part of the lanes free, but always gets one;
-it is never stopped while there is room.
+Who comes next is decided in `oscine.synthesis.order`.
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from oscine.engines.protocol import Audio, Done, Engine, EngineBroken, Event, Fa
 from oscine.errors import Busy, Cancelled, NotAvailable, OscineError, SynthesisFailed
 from oscine.synthesis.job import Job, Take
 from oscine.synthesis.job import Pace as Pace
+from oscine.synthesis.order import has_room, lanes_to_step, most_urgent, suspects
 
 log = logging.getLogger(__name__)
 logging.getLogger("oscine").addHandler(logging.NullHandler())  # who uses Oscine decides where its log goes
@@ -178,7 +176,7 @@ class Scheduler:
                 if self._closing:
                     return False
                 crowded = self._admit()
-                lanes = self._pick(crowded)
+                lanes = lanes_to_step(self._open, self.engine.info.sample_rate, crowded=crowded)
                 if not lanes:
                     self._wake.wait(POLL_S if crowded else None)
                     return True
@@ -198,39 +196,23 @@ class Scheduler:
                 self._close_lane(lane)
 
     def _admit(self) -> bool:
-        """Open lanes for waiting utterances, the most urgent first; whether some had to stay outside.
-
-        What was open when the engine broke comes before that, each alone, so that the guilty one harms no other.
-        """
-        rate = self.engine.info.sample_rate
+        """Open lanes for waiting utterances in their order; whether some had to stay outside."""
+        info = self.engine.info
         while True:
-            waiting = [
-                (job._due(take, rate), order, take)
-                for order, job in enumerate(self._jobs)
-                if (take := job._next_waiting()) is not None and not job._far_ahead(take, rate)
-            ]
-            suspects = self._suspects(rate)
-            if suspects or any(take._suspect for take in self._open.values()):
+            waiting = most_urgent(self._jobs, info.sample_rate)
+            broken = suspects(self._jobs, info.sample_rate)
+            if broken or any(take._suspect for take in self._open.values()):
                 if self._open:
                     return bool(waiting)
-                waiting = suspects
-            for _, _, take in sorted(waiting, key=lambda entry: entry[:2]):
-                if not self._room_for(take):
+                waiting = broken
+            for take in waiting:
+                if not has_room(take, self._open, info.max_lanes, info.sample_rate):
                     continue
                 if not self._try_open(take):
                     return True  # smaller utterances of others must not overtake for ever
                 break
             else:
                 return bool(waiting)
-
-    def _suspects(self, rate: int) -> list[tuple[float, int, Take]]:
-        """Those that wait to be tried alone, with what orders them: an innocent one ends a row of reloads."""
-        return [
-            (float(take._broke), order, take)
-            for order, job in enumerate(self._jobs)
-            for take in job._takes
-            if take._suspect and take._lane is None and not take._over and not job._far_ahead(take, rate)
-        ]
 
     def _try_open(self, take: Take) -> bool:
         """Open a lane for the take, or give it up; False when the engine has no room now."""
@@ -257,31 +239,6 @@ class Scheduler:
         take._attempts += 1
         take._job._served = time.monotonic()
         self._open[lane] = take
-
-    def _room_for(self, take: Take) -> bool:
-        """Whether the take may have a lane now; a quarter of them, at least one, is for those who wait for sound."""
-        lanes = self.engine.info.max_lanes
-        if len(self._open) >= lanes:
-            return False
-        rate = self.engine.info.sample_rate
-        if not take._job._patient(take, rate):
-            return True
-        return len(self._open) < lanes - max(1, lanes // 4) or not any(
-            other._job._patient(other, rate) for other in self._open.values()
-        )
-
-    def _pick(self, crowded: bool) -> list[Lane]:
-        """The lanes to advance, the most urgent first.
-
-        Those whose reader has enough waiting pause, except where others wait for their places.
-        """
-        rate = self.engine.info.sample_rate
-        eligible = [
-            (take._job._due(take, rate), order, lane)
-            for order, (lane, take) in enumerate(self._open.items())
-            if crowded or not take._job._far_ahead(take, rate)
-        ]
-        return [lane for _, _, lane in sorted(eligible, key=lambda entry: entry[:2])]
 
     def _hand_out(self, event: Event) -> None:
         take = self._open.get(event.lane)

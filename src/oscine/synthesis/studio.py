@@ -131,7 +131,7 @@ class Studio:
         warnings: Iterable[str] = (),
     ) -> Plan:
         """Check a request and cast its voices; see `make_plan`. Raises InvalidRequest, NotAvailable."""
-        from oscine.synthesis.plan import make_plan
+        from oscine.synthesis.prepare import make_plan
 
         info = self.engine_of(request)
         cast, cast_warnings = self._cast(request, info)
