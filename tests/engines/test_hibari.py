@@ -208,3 +208,11 @@ def test_a_listener_s_first_sentence_is_the_next_that_is_begun_beside_a_book(
 @cache
 def reader() -> Hibari:
     return hibari._voice("heart")
+
+
+def test_a_sentence_sounds_as_the_bare_voice_says_it(fresh: HibariEngine) -> None:
+    from hibari import Hibari
+
+    text = "The harbour was quiet when the last boat came in."
+    bare = Hibari()(text, seed=7)
+    np.testing.assert_array_equal(spoken(fresh, text, seed=7), bare)

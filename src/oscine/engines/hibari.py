@@ -6,6 +6,7 @@ go of the interpreter lock, so the cores work side by side on one copy of the mo
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -215,13 +216,31 @@ def _outcome(lane: _Lane) -> list[Event]:
 
 
 def _voice(name: str) -> Hibari:
+    import onnxruntime
     from hibari import Hibari, voices
+    from hibari.tts import ASSETS
 
     try:
-        voices.voice_path(name, download_missing=False)
+        path = voices.voice_path(name, download_missing=False)
     except FileNotFoundError:
         raise NotAvailable(f"The voice {name} is not downloaded; run: oscine download hibari", param="voice") from None
-    return Hibari(voice=name, threads=1)
+    # Hibari's constructor makes a session that keeps memory for every length of sentence it has met: hours of speech
+    # would take more and more. This is what it does otherwise, in the version that pyproject.toml pins.
+    voice = Hibari.__new__(Hibari)
+    voice.voice, voice.model_path, voice._g2p = name, path, None
+    voice.vocab = json.loads((Path(ASSETS) / "vocab.json").read_text(encoding="utf-8"))
+    voice.sess = onnxruntime.InferenceSession(path, _session_options(), providers=["CPUExecutionProvider"])
+    return voice
+
+
+def _session_options() -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_mem_pattern = options.enable_cpu_mem_arena = False
+    return options
 
 
 def _is_here(name: str) -> bool:
