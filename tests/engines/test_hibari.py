@@ -214,5 +214,6 @@ def test_a_sentence_sounds_as_the_bare_voice_says_it(fresh: HibariEngine) -> Non
     from hibari import Hibari
 
     text = "The harbour was quiet when the last boat came in."
+    fresh.load(quiet)
     bare = Hibari()(text, seed=7)
     np.testing.assert_array_equal(spoken(fresh, text, seed=7), bare)
