@@ -29,8 +29,9 @@ say: .venv/ready-core
 test: lint types rooms
 	$(BIN)/pytest
 
+# Without what starts processes, runs the pages or floods the text room: that takes longer than all the rest.
 quick: lint
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -m "not slow and not gpu" --ignore=tests/cli --ignore=tests/docs --ignore=tests/text/test_floods.py
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check
