@@ -11,8 +11,9 @@ from oscine.text.script import read
 
 @pytest.fixture(scope="module")
 def engine() -> Any:
-    hibari = pytest.importorskip("hibari")
-    return hibari.Hibari()
+    from hibari import Hibari
+
+    return Hibari()
 
 
 def sounds(engine: Any, text: str) -> str:
