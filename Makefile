@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help say test quick lint types rooms bench lock format clean
+.PHONY: help say serve test test-clients quick lint types rooms bench lock format clean
 
 PYTHON ?= python3
 BIN = .venv/bin
@@ -15,8 +15,10 @@ export OSCINE_MAKE_TEXT := $(value TEXT)
 
 help:
 	@echo 'make say TEXT="Hello world."  speak a text into hello.mp3'
+	@echo 'make serve                    start the server; OPTIONS="--port 9000" goes to it'
 	@echo 'make test                     everything that CI runs'
 	@echo 'make quick                    the part of it that takes two minutes'
+	@echo 'make test-clients             other programs against the server: LiveKit, Pipecat, LiteLLM, Home Assistant'
 	@echo 'make bench                    the benchmarks; figures in docs/benchmarks.md'
 	@echo 'make format                   format the code and mend what can be mended'
 	@echo 'make lock                     write requirements/*.lock anew (UPGRADE=1: the newest versions)'
@@ -26,12 +28,19 @@ say: .venv/ready-core
 	@[ -n "$$OSCINE_MAKE_TEXT" ] || { echo 'Say what? For example: make say TEXT="Hello world."' >&2; exit 2; }
 	@$(BIN)/oscine say -o hello.mp3 -- "$$OSCINE_MAKE_TEXT"
 
-test: lint types rooms
+serve: .venv/ready-serve
+	@$(BIN)/oscine serve $(OPTIONS)
+
+test: lint types rooms .tools/openai1/ready
 	$(BIN)/pytest
 
+# What these programs make of the server: real code of theirs, in environments of their own.
+test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/wyoming/ready
+	$(BIN)/pytest -m clients tests/clients
+
 # Without what starts processes, runs the pages or floods the text room: that takes longer than all the rest.
-quick: lint
-	$(BIN)/pytest -m "not slow and not gpu" --ignore=tests/cli --ignore=tests/docs --ignore=tests/text/test_floods.py
+quick: lint .tools/openai1/ready
+	$(BIN)/pytest -m "not slow and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/text/test_floods.py
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check
@@ -60,8 +69,11 @@ clean:
 .venv/ready-core: pyproject.toml scripts/setup-env requirements/core.lock requirements/bootstrap.lock
 	$(SET_UP) core
 
+.venv/ready-serve: pyproject.toml scripts/setup-env requirements/serve.lock requirements/bootstrap.lock
+	$(SET_UP) serve
+
 .venv/ready-dev: pyproject.toml scripts/setup-env requirements/dev.lock requirements/bootstrap.lock
 	$(SET_UP) dev
 
-.tools/quality/ready: scripts/setup-env requirements/quality.lock requirements/bootstrap.lock
-	$(SET_UP) quality
+.tools/%/ready: scripts/setup-env requirements/%.lock requirements/bootstrap.lock
+	$(SET_UP) $*
