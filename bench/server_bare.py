@@ -1,0 +1,87 @@
+"""The bare engine on all cores, in a process of its own: `Hibari()` sentence by sentence in threads or in processes.
+
+`python -m bench.server_bare threads|processes` reads lines of JSON, each a list of texts, each a list of sentences;
+speaks them, and answers each line with the seconds it took and the seconds of sound.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any, Self
+
+KINDS = ("threads", "processes")
+CORES = 2
+
+
+class Bare:
+    """A bare engine in a child process. Use it with `with`."""
+
+    def __init__(self, kind: str) -> None:
+        command = [sys.executable, "-m", "bench.server_bare", kind]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.speak([["Ready."]] * 4)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def speak(self, texts: Sequence[Sequence[str]], *, apart: bool = False) -> tuple[float, float]:
+        """Seconds taken and seconds of sound; `apart`: a text begins when the one before it is complete."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        batches = list(texts) if apart else [[sentence for text in texts for sentence in text]]
+        self._process.stdin.write(json.dumps(batches) + "\n")
+        self._process.stdin.flush()
+        wall, sound = json.loads(self._process.stdout.readline())
+        return wall, sound
+
+
+def main(kind: str) -> None:
+    """Serve standard input until it ends."""
+    pool, speak = _threads() if kind == "threads" else _processes()
+    with pool:
+        for line in sys.stdin:
+            batches = json.loads(line)
+            started = time.perf_counter()
+            lengths = [length for batch in batches for length in pool.map(speak, batch)]
+            print(json.dumps([time.perf_counter() - started, sum(lengths)]), flush=True)
+
+
+def _threads() -> tuple[Executor, Callable[[str], float]]:
+    from hibari import Hibari
+
+    voice = Hibari()
+    return ThreadPoolExecutor(CORES), lambda text: len(voice(text)) / voice.sample_rate
+
+
+_voice: Any = None
+
+
+def _processes() -> tuple[Executor, Callable[[str], float]]:
+    spawning = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(CORES, mp_context=spawning, initializer=_load), _length
+
+
+def _load() -> None:
+    global _voice
+    from hibari import Hibari
+
+    _voice = Hibari()
+
+
+def _length(text: str) -> float:
+    return len(_voice(text)) / float(_voice.sample_rate)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
