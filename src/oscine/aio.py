@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +17,9 @@ from oscine.config import Settings
 from oscine.delivery.cancel import Cancel
 from oscine.delivery.lexicons import Words
 from oscine.delivery.speech import Speech
-from oscine.delivery.stream import Stream
+from oscine.delivery.stream import Opening, Stream
 from oscine.errors import Cancelled
-from oscine.request import Options
+from oscine.request import Options, SpeechRequest
 from oscine.synthesis.result import Report
 from oscine.synthesis.studio import Studio
 from oscine.synthesis.track import OnProgress
@@ -101,9 +101,9 @@ class AsyncOscine:
 
     def stream(
         self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
-    ) -> AsyncIterator[Waveform]:
+    ) -> AsyncStream[Waveform]:
         """See `Oscine.stream`. Leaving the loop early frees the engine for others."""
-        return _in_thread(text, lambda source: self._oscine.stream(source, lexicon=lexicon, rules=rules, **options))
+        return AsyncStream(text, lambda source: self._oscine.stream(source, lexicon=lexicon, rules=rules, **options))
 
     def stream_bytes(
         self,
@@ -115,14 +115,47 @@ class AsyncOscine:
         lexicon: Words | None = None,
         rules: Rules | None = None,
         **options: Unpack[Options],
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncStream[bytes]:
         """See `Oscine.stream_bytes`."""
-        return _in_thread(
+        return AsyncStream(
             text,
             lambda source: self._oscine.stream_bytes(
                 source, bitrate=bitrate, tags=tags, title=title, lexicon=lexicon, rules=rules, **options
             ),
         )
+
+    def stream_fields(self, fields: Mapping[str, object]) -> AsyncStream[bytes]:
+        """Like `stream_bytes`, for the fields of a request from outside: one that is not known is a warning."""
+
+        def start(_: SyncText) -> Stream[bytes]:
+            return self._oscine.stream_request(*SpeechRequest.parse(fields))
+
+        return AsyncStream("", start)
+
+
+class AsyncStream(AsyncIterator[T]):
+    """Sound that is being made, for `async for`. Close it, or read it to the end: then its lanes are free."""
+
+    def __init__(self, text: Text, start: Callable[[SyncText], Stream[T]]) -> None:
+        self._started: list[Stream[T]] = []
+        self._items = _in_thread(text, start, self._started)
+
+    @property
+    def opening(self) -> Opening | None:
+        """What is known before the first sound; None until the request was checked."""
+        return self._started[0].opening if self._started else None
+
+    @property
+    def report(self) -> Report | None:
+        """How it was made, with its warnings and where each sentence is; None until it was read to the end."""
+        return self._started[0].report if self._started else None
+
+    async def __anext__(self) -> T:
+        return await anext(self._items)
+
+    async def aclose(self) -> None:
+        """Stop speaking; idempotent."""
+        await self._items.aclose()
 
 
 _AHEAD: Final = 4
@@ -180,8 +213,10 @@ async def _awaited(text: Text, call: Callable[[SyncText, Cancel], T]) -> T:
             raise
 
 
-async def _in_thread(text: Text, start: Callable[[SyncText], Stream[T]]) -> AsyncIterator[T]:
-    """Run a blocking iterator in a thread of its own.
+async def _in_thread(
+    text: Text, start: Callable[[SyncText], Stream[T]], started: list[Stream[T]]
+) -> AsyncGenerator[T, None]:
+    """Run a blocking iterator in a thread of its own, and note it in `started`.
 
     It waits while `_AHEAD` items are untaken and is closed when the reader leaves.
     """
@@ -189,7 +224,6 @@ async def _in_thread(text: Text, start: Callable[[SyncText], Stream[T]]) -> Asyn
     items: asyncio.Queue[T | BaseException | None] = asyncio.Queue()
     room = threading.Semaphore(_AHEAD)
     left = threading.Event()
-    started: list[Stream[T]] = []
 
     def hand_over(item: T | BaseException | None) -> None:
         if not left.is_set():

@@ -16,7 +16,7 @@ from oscine.delivery.choice import bitrate_of, check_bitrate, format_of, stream_
 from oscine.delivery.files import check_target, naming, written_together
 from oscine.delivery.lexicons import Words, lexicon_of
 from oscine.delivery.speech import Speech
-from oscine.delivery.stream import Stream
+from oscine.delivery.stream import Opening, Stream
 from oscine.delivery.tags import tags_for
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import InvalidRequest
@@ -173,8 +173,9 @@ class Oscine:
 
         Checks the request before it returns. Raises InvalidRequest, NotAvailable at once, SynthesisFailed midway.
         """
-        track, job = self._listen(text, dict(options), lexicon, rules, None)
-        return Stream(track.stream(), job.close, track.report)
+        plan = self._plan(text, dict(options), lexicon, rules, stream=True)
+        track, job = self._listen(plan, None)
+        return Stream(track.stream(), job.close, track.report, Opening.of(plan, None, track.sample_rate))
 
     def stream_bytes(
         self,
@@ -192,27 +193,35 @@ class Oscine:
         wanted, usual = _taken(given, "format"), _taken(dict(self._options), "format")
         chosen = stream_format(usual if wanted is None else wanted)
         check_bitrate(bitrate)
-        track, job = self._listen(text, given, lexicon, rules, chosen)
-        facts = tags_for(track.plan, title=title) if tags else None
-        bits = bitrate_of(track.plan, chosen, track.sample_rate, bitrate)
+        plan = self._plan(text, given, lexicon, rules, stream=True)
+        return self._encoded(plan, chosen, bitrate=bitrate, tags=tags, title=title)
+
+    def stream_request(self, request: SpeechRequest, warnings: Iterable[str] = ()) -> Stream[bytes]:
+        """Like `stream_bytes`, for what `SpeechRequest.parse` made of a request from outside, with its warnings."""
+        listened = request if request.stream else request.model_copy(update={"stream": True})
+        plan = self._studio.plan(listened, lexicon=self._lexicon, rules=self._rules, warnings=warnings)
+        return self._encoded(plan, stream_format(request.format))
+
+    def _encoded(
+        self, plan: Plan, format: Format, *, bitrate: int | None = None, tags: bool = True, title: str | None = None
+    ) -> Stream[bytes]:
+        track, job = self._listen(plan, format)
+        facts = tags_for(plan, title=title) if tags else None
+        bits = bitrate_of(plan, format, track.sample_rate, bitrate)
 
         def encoded() -> Iterator[bytes]:
-            with Encoder(chosen, track.sample_rate, bitrate=bits, tags=facts) as encoder:
+            with Encoder(format, track.sample_rate, bitrate=bits, tags=facts) as encoder:
                 for waveform in track.stream():
                     if data := encoder.push(waveform.samples):
                         yield data
                 yield encoder.finish()
 
-        return Stream(encoded(), job.close, track.report)
+        return Stream(encoded(), job.close, track.report, Opening.of(plan, format, track.sample_rate))
 
-    def _listen(
-        self, text: Text, options: dict[str, object], lexicon: Words | None, rules: Rules | None, format: Format | None
-    ) -> tuple[Track, Job]:
-        plan = self._plan(text, options, lexicon, rules, stream=True)
+    def _listen(self, plan: Plan, format: Format | None) -> tuple[Track, Job]:
         rate = self._rate(plan, format)
         job = self._studio.scheduler(plan.info.name).job(Pace.LISTENER)
-        ceiling = ceiling_for(format, plan.request.loudness)
-        return Track(plan, job, rate, ceiling_dbtp=ceiling), job
+        return Track(plan, job, rate, ceiling_dbtp=ceiling_for(format, plan.request.loudness)), job
 
     def _job(self, plan: Plan, cancel: Cancel) -> Job:
         cancel.check()  # also so that what was cancelled and closed does not load its engine anew

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from oscine.errors import InvalidRequest
 
@@ -23,8 +23,21 @@ def _expand(value: object) -> object:
         raise ValueError("no such home folder") from None
 
 
+def _names(value: object) -> object:
+    return tuple(name for name in map(str.strip, value.split(",")) if name) if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 _FOLDER = "the path of a folder"
+_SECONDS = "a number of seconds above 0"
+_PORT = "a port from 0 to 65535"
 Folder = Annotated[Path, BeforeValidator(_expand)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_names)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
 def debugging() -> bool:
@@ -91,6 +104,39 @@ class Settings(BaseModel):
     default_cfg_scale: float | None = Field(
         default=None, validation_alias="DEFAULT_CFG_SCALE", gt=0, le=10, description="a number above 0, at most 10"
     )
+
+    preload: Annotated[Literal["auto", "always", "never"], BeforeValidator(_lower)] = Field(
+        default="auto", validation_alias="OSCINE_PRELOAD", description="auto, always or never"
+    )
+    """Load the engine before requests come; auto: if nothing is missing."""
+    max_requests: int = Field(
+        default=256, validation_alias="OSCINE_MAX_REQUESTS", ge=1, description="a number of requests, 1 or more"
+    )
+    """Requests that are spoken or wait at once; the next is told to come back later."""
+    host: str = Field(default="127.0.0.1", validation_alias="OSCINE_HOST")
+    """Address that the server listens on."""
+    port: Port = Field(default=8000, validation_alias="PORT", description=_PORT)
+    port_health: Port | None = Field(default=None, validation_alias="PORT_HEALTH", description=_PORT)
+    """A second port of the server, for health checks; None: only the first."""
+    api_keys: Secrets = Field(default=(), validation_alias="OSCINE_API_KEYS")
+    """Bearer keys of the server, separated by commas; none: open to all who reach it."""
+    cors_origins: Names = Field(default=(), validation_alias="OSCINE_CORS_ORIGINS")
+    """Origins whose pages may call the server, separated by commas; `*`: all."""
+    rate_limit: str | None = Field(default=None, validation_alias="OSCINE_RATE_LIMIT")
+    """Speech requests per key, such as `60/minute`."""
+    max_body_mb: float = Field(
+        default=16, validation_alias="OSCINE_MAX_BODY_MB", gt=0, description="a number of megabytes above 0"
+    )
+    body_seconds: float = Field(default=120, validation_alias="OSCINE_BODY_SECONDS", gt=0, description=_SECONDS)
+    """So long a request's body may take to arrive."""
+    wait_seconds: float = Field(default=120, validation_alias="OSCINE_WAIT_SECONDS", gt=0, description=_SECONDS)
+    """So long a request waits for its first sound."""
+    stall_seconds: float = Field(default=300, validation_alias="OSCINE_STALL_SECONDS", gt=0, description=_SECONDS)
+    """A client that takes nothing for so long is left."""
+    drain_seconds: float = Field(default=30, validation_alias="OSCINE_DRAIN_SECONDS", gt=0, description=_SECONDS)
+    """So long a server that was asked to stop goes on with what is running."""
+    log_text: bool = Field(default=False, validation_alias="OSCINE_LOG_TEXT", description="true or false")
+    """Whether the server's log holds the text of requests."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:

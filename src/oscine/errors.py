@@ -41,6 +41,13 @@ class NotAvailable(OscineError):
     exit_code = 3
 
 
+class EngineFailed(NotAvailable):
+    """The engine broke down, and loading it again did not help."""
+
+    http_status = 503
+    type = "server_error"
+
+
 class Busy(OscineError):
     """The queue is full; try again after `retry_after` seconds."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from oscine.cli import about, endings, say, voices
+from oscine.cli import about, endings, say, serve, voices
 
 app = typer.Typer(
     name="oscine",
@@ -15,6 +15,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("say")(say.say)
+app.command("serve")(serve.serve)
 app.add_typer(voices.app, name="voices")
 app.command("engines")(about.engines)
 app.command("download")(about.download)

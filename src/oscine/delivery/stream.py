@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from oscine.audio.formats import Format
+from oscine.synthesis.plan import Plan
 from oscine.synthesis.result import Report
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is known of speech before its first sound."""
+
+    engine: str
+    voice: str
+    """Of what no speaker's label stands before."""
+    seed: int
+    format: Format | None
+    """None: plain samples."""
+    sample_rate: int
+    """Hz."""
+    warnings: tuple[str, ...]
+    """Those so far; the report has all."""
+
+    @classmethod
+    def of(cls, plan: Plan, format: Format | None, sample_rate: int) -> Opening:
+        """The opening of a plan's speech."""
+        return cls(plan.info.name, plan.cast.prompts[0].name, plan.seed, format, sample_rate, tuple(plan.warnings))
 
 
 class Stream(Generic[T]):
@@ -18,7 +42,10 @@ class Stream(Generic[T]):
     than the one that reads.
     """
 
-    def __init__(self, source: Iterator[T], close: Callable[[], None], report: Callable[[], Report]) -> None:
+    def __init__(
+        self, source: Iterator[T], close: Callable[[], None], report: Callable[[], Report], opening: Opening
+    ) -> None:
+        self.opening = opening
         self._source = source
         self._close = close
         self._tell = report

@@ -93,6 +93,8 @@ class EngineInfo:
     """Sample rate of the result in Hz where it differs from the engine's."""
     default_bitrate: int | None = None
     """bit/s."""
+    device: str = "cpu"
+    """Where it runs; the final word once it is loaded."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from oscine.engines.protocol import Audio, Done, Engine, EngineBroken, Event, Failed, Lane, State, Utterance
-from oscine.errors import Busy, Cancelled, NotAvailable, OscineError, SynthesisFailed
+from oscine.errors import Busy, Cancelled, EngineFailed, OscineError, SynthesisFailed
 from oscine.synthesis.job import Job, Take
 from oscine.synthesis.job import Pace as Pace
 from oscine.synthesis.order import has_room, lanes_to_step, most_urgent, suspects
@@ -162,7 +162,7 @@ class Scheduler:
         except Exception as error:
             what = "could not be loaded" if self.loaded_at is None else "broke down and could not be loaded again"
             self._tell(what, error)
-            failure = NotAvailable(f"The engine {self.engine.info.name} {what} ({type(error).__name__}).")
+            failure = EngineFailed(f"The engine {self.engine.info.name} {what} ({type(error).__name__}).")
         finally:
             self._fail_all(failure)
             self._free()
@@ -296,7 +296,7 @@ class Scheduler:
         if self._closing:
             return
         if self._reloads > MAX_RELOADS:
-            raise NotAvailable(f"The engine {self.engine.info.name} broke down {self._reloads} times in a row.")
+            raise EngineFailed(f"The engine {self.engine.info.name} broke down {self._reloads} times in a row.")
         self.engine.load(self._progress)
         self._loaded = True
 

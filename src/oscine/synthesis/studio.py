@@ -118,8 +118,14 @@ class Studio:
                     raise NotAvailable(
                         f"The engine {engine} is missing {missing.what}; run: {missing.remedy}", param="engine"
                     )
-                scheduler = self._schedulers[engine] = Scheduler(loaded, on_progress=self._on_progress)
+                scheduler = self._schedulers[engine] = Scheduler(
+                    loaded, max_jobs=self.settings.max_requests, on_progress=self._on_progress
+                )
             return scheduler
+
+    def loaded(self, engine: str) -> Scheduler | None:
+        """The engine's scheduler if something asked for it already; never waits and loads nothing."""
+        return self._schedulers.get(engine)
 
     def plan(
         self,

@@ -1,0 +1,1 @@
+"""The server: OpenAI's speech API and what belongs to it."""

@@ -1,0 +1,114 @@
+"""The routes, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from oscine.__about__ import __version__
+from oscine.http import health, models, page, speech, voices
+from oscine.http.body import Limits
+from oscine.http.errors import handle_errors
+from oscine.http.observe import Observe
+from oscine.http.schema import ERROR_BODY
+from oscine.http.service import Service
+from oscine.synthesis.studio import Studio
+
+
+def create_app(studio: Studio) -> FastAPI:
+    """The server as an ASGI application; closing it closes the studio. Raises InvalidRequest for a wrong setting."""
+    service = Service.of(studio)
+    settings = studio.settings
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=service.prepare, name="oscine-prepare", daemon=True).start()
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(studio.close)
+
+    app = FastAPI(
+        title="Oscine",
+        version=__version__,
+        summary="Text to speech in a cloned voice, by OpenAI's speech API.",
+        lifespan=lifespan,
+        docs_url=None,  # both would load a page's code from another host
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.service = service
+    handle_errors(app)
+    for part in (speech.router, voices.lists, voices.router, models.router, health.router, page.router):
+        app.include_router(part)
+    # The last that is added is the first that a request meets.
+    app.add_middleware(Limits, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.body_seconds)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type", "x-request-id", *_SDK_HEADERS],
+            expose_headers=list(_EXPOSED),
+            max_age=3600,
+        )
+    app.add_middleware(Observe, metrics=service.metrics)
+    _describe(app, keyed=bool(settings.api_keys))
+    return app
+
+
+_EXPOSED = (
+    "x-request-id",
+    "server-timing",
+    "retry-after",
+    "x-oscine-engine",
+    "x-oscine-voice",
+    "x-oscine-seed",
+    "x-oscine-warnings",
+)
+_SDK_HEADERS = (
+    *(f"x-stainless-{part}" for part in ("arch", "lang", "os", "package-version", "runtime", "runtime-version")),
+    "x-stainless-retry-count",
+    "x-stainless-timeout",
+    "x-stainless-async",
+    "openai-organization",
+    "openai-project",
+)
+"""What OpenAI's JavaScript SDK sends from a page."""
+
+
+def _describe(app: FastAPI, *, keyed: bool) -> None:
+    """Let `/openapi.json` know the shape of errors, and where a key belongs."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = plain()
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {})["Error"] = ERROR_BODY
+            for name in ("HTTPValidationError", "ValidationError"):
+                components["schemas"].pop(name, None)
+            components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            for path in schema["paths"].values():
+                for operation in path.values():
+                    answers = operation["responses"]
+                    if answers.pop("422", None) is not None:
+                        answers.setdefault("400", _ERROR)
+                    if keyed and "401" in answers:
+                        operation["security"] = [{"key": []}]
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to change it
+
+
+_ERROR = {
+    "description": "The request is not valid.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+}

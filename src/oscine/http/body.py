@@ -1,0 +1,108 @@
+"""Reading what a client sends: bounded in bytes and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from oscine.errors import InvalidRequest
+from oscine.http.errors import Refused
+
+_LARGE: Final = 64 * 1024
+"""Bytes from which on a body is parsed in a thread."""
+_AT_HAND_S: Final = 0.05
+"""What comes of an unread body in this time is dropped, and the connection stays."""
+_LINGER_S: Final = 2.0
+"""So long the rest of a larger one is taken and dropped, so that the client can read why it was refused."""
+
+
+class Limits:
+    """Refuses a body that is too large or comes too slowly, while it is being read."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "0")
+        too_large = len(declared) > 18 or (declared.isdigit() and int(declared) > self._max_bytes)
+        whole = "transfer-encoding" not in headers and declared.strip("0") == ""
+        deadline = time.monotonic() + self._seconds
+        taken = 0
+        closing = False
+
+        async def limited() -> Message:
+            nonlocal taken, whole
+            if whole:
+                return await receive()
+            if too_large:
+                raise self._refused()
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise Refused(
+                    HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {self._seconds:g} s; send it again."
+                ) from None
+            if message["type"] == "http.request":
+                taken += len(message.get("body", b""))
+                whole = not message.get("more_body", False)
+                if taken > self._max_bytes:
+                    raise self._refused()
+            return message
+
+        async def answering(message: Message) -> None:
+            """Close the connection after an answer that did not wait for the body, but let the client read it."""
+            nonlocal closing
+            if message["type"] == "http.response.start" and not whole and not await _rest(receive, _AT_HAND_S):
+                closing = True
+                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            elif closing and not message.get("more_body"):
+                await send({**message, "more_body": True})
+                await _rest(receive, _LINGER_S)
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await self._app(scope, limited, answering)
+
+    def _refused(self) -> Refused:
+        return Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The body is larger than {self._max_bytes // 1_000_000} MB; send less at once.",
+        )
+
+
+async def _rest(receive: Receive, seconds: float) -> bool:
+    """Take and drop what is left of a body; whether all of it came in that time."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await receive()).get("more_body", False):
+                pass
+    except TimeoutError:
+        return False
+    return True
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The request's body. Raises InvalidRequest for what is no JSON object, Refused for one that is too large."""
+    body = await request.body()
+    try:
+        found = json.loads(body) if len(body) < _LARGE else await asyncio.to_thread(json.loads, body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest('The body must be a JSON object such as {"input": "Hello."}.') from None
+    if not isinstance(found, dict):
+        raise InvalidRequest('The body must be a JSON object such as {"input": "Hello."}.')
+    return found

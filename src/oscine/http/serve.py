@@ -1,0 +1,111 @@
+"""Runs the server until it is asked to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from oscine.errors import NotAvailable
+from oscine.http.app import create_app
+from oscine.http.protocol import HEADER_BYTES, Protocol
+from oscine.synthesis.studio import Studio
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S: Final = 75
+"""So long a connection may be idle; longer than the pools of most clients, which then never meet a closed one."""
+_BACKLOG: Final = 1024
+
+
+def serve(studio: Studio, *, host: str, port: int, port_health: int | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C; then take no more, finish what is running within the limit, and return.
+
+    Raises NotAvailable where the address cannot be had, InvalidRequest for a setting that cannot be.
+    """
+    sockets = listen(host, port, port_health)
+    server = Server(studio)
+    log.info("listening", extra={"url": url_of(sockets[0]), "engine": studio.settings.engine})
+    server.run(sockets=sockets)
+    log.info("stopped")
+
+
+class Server(uvicorn.Server):
+    """uvicorn with Oscine's app. A signal asks it to stop and ends the process with 0; a second one hurries it."""
+
+    def __init__(self, studio: Studio) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(studio),
+                http=Protocol,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=max(1, round(studio.settings.drain_seconds)),
+                h11_max_incomplete_event_size=HEADER_BYTES,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Listen to signals while it runs; uvicorn's own way raises them again at the end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        former = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; at once when asked twice."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def listen(host: str, port: int, port_health: int | None = None) -> list[socket.socket]:
+    """The sockets of the server, the first for `port`. Raises NotAvailable."""
+    ports = dict.fromkeys(wanted for wanted in (port, port_health) if wanted is not None)
+    return [_bind(host, each) for each in ports]
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a client on this machine reaches it."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(_BACKLOG)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as error:
+        raise NotAvailable(
+            f"The server cannot listen on port {port} ({error.strerror or 'no such address'}); "
+            "choose another with --port or --host.",
+            param="port",
+        ) from None
+    return listening
