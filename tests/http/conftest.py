@@ -57,7 +57,7 @@ def running(folder: Path, factories: Mapping[str, Factory] | None = None, **name
 
 def is_ready(found: Running) -> Running:
     """Wait until the engine is loaded."""
-    service = found.server.config.app.state.service
+    service = found.server.service
     until = time.monotonic() + 30
     while service.state() is State.LOADING and time.monotonic() < until:
         time.sleep(0.005)

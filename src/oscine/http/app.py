@@ -18,13 +18,11 @@ from oscine.http.errors import handle_errors
 from oscine.http.observe import Observe
 from oscine.http.schema import ERROR_BODY
 from oscine.http.service import Service
-from oscine.synthesis.studio import Studio
 
 
-def create_app(studio: Studio) -> FastAPI:
-    """The server as an ASGI application; closing it closes the studio. Raises InvalidRequest for a wrong setting."""
-    service = Service.of(studio)
-    settings = studio.settings
+def create_app(service: Service) -> FastAPI:
+    """The server as an ASGI application; closing it closes the service's studio."""
+    settings = service.settings
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -32,7 +30,7 @@ def create_app(studio: Studio) -> FastAPI:
         try:
             yield
         finally:
-            await asyncio.to_thread(studio.close)
+            await asyncio.to_thread(service.studio.close)
 
     app = FastAPI(
         title="Oscine",

@@ -16,6 +16,7 @@ import uvicorn
 from oscine.errors import NotAvailable
 from oscine.http.app import create_app
 from oscine.http.protocol import HEADER_BYTES, Protocol
+from oscine.http.service import Service
 from oscine.synthesis.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,10 @@ class Server(uvicorn.Server):
     """uvicorn with Oscine's app. A signal asks it to stop and ends the process with 0; a second one hurries it."""
 
     def __init__(self, studio: Studio) -> None:
+        self.service = Service.of(studio)
         super().__init__(
             uvicorn.Config(
-                create_app(studio),
+                create_app(self.service),
                 http=Protocol,
                 ws="none",
                 lifespan="on",
