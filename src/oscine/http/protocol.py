@@ -7,7 +7,7 @@ import json
 from typing import Final
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from oscine.errors import InvalidRequest
 from oscine.http.errors import error_object
@@ -57,7 +57,8 @@ class Protocol(H11Protocol):
         self.transport.close()
 
     def _between_requests(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
 
     def _wait_for_header(self) -> None:
         self._header_timer = self.loop.call_later(HEADER_S, self._too_slow)

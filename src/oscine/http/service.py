@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
 from oscine.aio import AsyncOscine
+from oscine.api import Oscine
 from oscine.config import Settings
 from oscine.engines.protocol import Engine
 from oscine.errors import Busy, OscineError
 from oscine.http.access import Keys, RateLimit
 from oscine.http.metrics import Metrics
+from oscine.request import SpeechRequest
 from oscine.synthesis.scheduler import Scheduler
 from oscine.synthesis.studio import Studio
 
@@ -78,6 +80,7 @@ class Service:
     """The engine that answers when none is asked for; None until it was looked for."""
     missing: OscineError | None = None
     """Why there is none, or why it cannot be loaded."""
+    _warm: bool = False
 
     @classmethod
     def of(cls, studio: Studio) -> Service:
@@ -100,8 +103,16 @@ class Service:
             self.engine = self.studio.registry.get(name)
             if self.settings.preload != "never":
                 self.studio.scheduler(name)
+                self._warm_up()
         except OscineError as error:
             self.missing = error
+
+    def _warm_up(self) -> None:
+        """Speak a word for nobody, so that the first client does not wait for what the first speech loads."""
+        with suppress(OscineError), Oscine(studio=self.studio).stream_request(SpeechRequest(text="Ready.")) as stream:
+            for _ in stream:
+                pass
+        self._warm = True
 
     def scheduler(self) -> Scheduler | None:
         """The scheduler of the engine that answers when none is asked for; None until it is wanted. Never waits."""
@@ -116,4 +127,5 @@ class Service:
             return State.IDLE if self.engine is not None and self.settings.preload == "never" else State.LOADING
         if scheduler.failure is not None:
             return State.BROKEN
-        return State.READY if scheduler.ready else State.LOADING
+        ready = scheduler.ready and (self._warm or self.settings.preload == "never")
+        return State.READY if ready else State.LOADING
