@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 UNEXPECTED: Final = OscineError("Something unexpected went wrong here; try again, and tell who runs this server.")
 
 
+_LONGEST_WAIT_S: Final = 60
+"""OpenAI's SDKs take a longer `Retry-After` for a mistake."""
+
+
 class Refused(OscineError):
     """A request that is turned away for how it comes, not for what it asks."""
 
@@ -42,7 +46,7 @@ def error_response(error: OscineError) -> JSONResponse:
     """The answer to a request that failed before its first byte."""
     headers = dict(error.headers) if isinstance(error, Refused) else {}
     if isinstance(error, Busy):
-        headers["retry-after"] = str(math.ceil(error.retry_after))
+        headers["retry-after"] = str(min(_LONGEST_WAIT_S, math.ceil(error.retry_after)))
     elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.setdefault("retry-after", "10")
     return JSONResponse({"error": error_object(error)}, error.http_status, headers)

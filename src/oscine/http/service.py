@@ -109,7 +109,8 @@ class Service:
 
     def _warm_up(self) -> None:
         """Speak a word for nobody, so that the first client does not wait for what the first speech loads."""
-        with suppress(OscineError), Oscine(studio=self.studio).stream_request(SpeechRequest(text="Ready.")) as stream:
+        request, _ = SpeechRequest.parse({"text": "Ready."})
+        with suppress(OscineError), Oscine(studio=self.studio).stream_request(request) as stream:
             for _ in stream:
                 pass
         self._warm = True

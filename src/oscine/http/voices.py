@@ -25,6 +25,10 @@ SAMPLE: Final = dataclasses.replace(UPLOAD, max_bytes=10 * 1024 * 1024)
 _LONGEST_FIELD: Final = 16 * 1024
 _REFUSALS: Final = frozenset({"false", "no", "0", "off", "none"})
 
+_FORM: Final = (
+    "The body must be a multipart form with audio_sample, a recording, and name: voices are made from recordings here."
+)
+
 lists = APIRouter(tags=["voices"])
 """Routes that need no key: clients ask for them without one."""
 router = APIRouter(dependencies=[Depends(needs_key)], tags=["voices"])
@@ -59,6 +63,8 @@ async def list_voices(
 async def create_voice(request: Request) -> dict[str, Any]:
     """Decodes the recording before it is kept; a voice of that name is replaced only if `replace` is true."""
     service: Service = request.app.state.service
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise InvalidRequest(_FORM)
     try:
         async with request.form(max_files=1, max_fields=8, max_part_size=_LONGEST_FIELD) as form:
             name, sample = form.get("name"), form.get("audio_sample")
@@ -83,7 +89,7 @@ async def create_voice(request: Request) -> dict[str, Any]:
             data = await sample.read()
             replace = str(form.get("replace", "")).strip().lower() in ("true", "1", "yes")
     except (MultiPartException, KeyError, ValueError):
-        raise InvalidRequest("The body must be a multipart form with audio_sample and name.") from None
+        raise InvalidRequest(_FORM) from None
 
     def kept() -> dict[str, Any]:
         voice = service.studio.library.add(name, data, replace=replace, limits=SAMPLE, field="audio_sample")
