@@ -39,7 +39,7 @@ test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/wy
 	$(BIN)/pytest -m clients tests/clients
 
 # Without what starts processes, runs the pages or floods the text room: that takes longer than all the rest.
-quick: lint .tools/openai1/ready
+quick: lint
 	$(BIN)/pytest -m "not slow and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/text/test_floods.py
 
 lint: .venv/ready-dev

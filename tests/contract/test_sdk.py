@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -12,15 +11,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 
 from oscine.config import Settings
+from tests.contract import sound
 from tests.contract.running import running
 from tests.contract.sdk_checks import CHECKS, MEDIA_TYPES
 from tests.echo import EchoEngine, Failure
 from tests.http.conftest import is_ready
 from tests.http.conftest import running as in_a_thread
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 CURRENT = Path(sys.executable)
@@ -117,10 +118,5 @@ def seconds(path: Path) -> float:
 
 
 def samples(path: Path) -> bytes:
-    """16-bit mono at 24 kHz, however it was packed."""
-    if path.suffix == ".pcm":
-        return path.read_bytes()
-    with av.open(io.BytesIO(path.read_bytes()), "r") as container:
-        resampler = av.AudioResampler("s16", "mono", 24_000)
-        frames = [*container.decode(audio=0), None]
-        return b"".join(part.to_ndarray().tobytes() for frame in frames for part in resampler.resample(frame))
+    data = path.read_bytes()
+    return data if path.suffix == ".pcm" else sound.samples(data)
