@@ -7,6 +7,7 @@ import hmac
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ class Keys:
     """The bearer keys that open the server; none: it is open to all who reach it."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._digests = tuple(_digest(key) for key in keys)
+        self._digests = tuple(_digest(form) for key in keys for form in _forms(key))
 
     def check(self, authorization: str) -> str | None:
         """Who it is, as a short name of the key that says nothing about it; None where no key is needed.
@@ -33,7 +34,7 @@ class Keys:
         if not self._digests:
             return None
         scheme, _, given = authorization.partition(" ")
-        digest = _digest(given.strip())
+        digest = _digest(given.strip().encode("latin-1", "replace"))
         known = [hmac.compare_digest(digest, other) for other in self._digests]
         if scheme.lower() == "bearer" and any(known):
             return digest.hex()[:12]
@@ -88,8 +89,16 @@ async def counts(request: Request) -> None:
     request.app.state.service.rate_limit.check(request.state.key or f"from {address}")
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _forms(key: str) -> set[bytes]:
+    """The bytes that clients send for a key: programs send UTF-8, browsers Latin-1."""
+    forms = {key.encode("utf-8", "surrogateescape")}
+    with suppress(UnicodeEncodeError):
+        forms.add(key.encode("latin-1"))
+    return forms
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
 
 
 def _span(item: RateLimitItem) -> str:

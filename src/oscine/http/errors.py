@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from oscine.errors import Busy, OscineError
 
@@ -63,7 +64,8 @@ def handle_errors(app: FastAPI) -> None:
     async def frameworks(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
-        refused = Refused(status, _SAID.get(status, f"{status.phrase}."), headers=error.headers)
+        headers = {"allow": _allowed(request)} if status == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+        refused = Refused(status, _SAID.get(status, f"{status.phrase}."), headers=headers)
         request.state.error = refused
         return error_response(refused)
 
@@ -86,6 +88,17 @@ _SAID: Final = {
     HTTPStatus.NOT_FOUND: "There is no such route; /openapi.json lists those that are.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This route does not take that method; /openapi.json lists those that it takes.",
 }
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path, over all its routes; the framework names only those of one."""
+    methods = [
+        method
+        for method in ("GET", "POST", "DELETE")
+        for route in request.app.router.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
+    return ", ".join(dict.fromkeys(["GET", "HEAD", *methods] if "GET" in methods else methods))
 
 
 def _type_of(status: HTTPStatus) -> str:

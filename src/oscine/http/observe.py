@@ -41,6 +41,9 @@ class Observe:
         facts: dict[str, object] = {}
         state.update(request_id=request_id, facts=facts, started=started)
         status = 0
+        method = scope["method"]
+        if method == "HEAD":  # is answered as GET (RFC 9110, 9.3.2); the protocol leaves the body out
+            scope = {**scope, "method": "GET"}
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -57,10 +60,10 @@ class Observe:
             if not status:
                 await error_response(UNEXPECTED)(scope, receive, sending)
         finally:
-            self._note(scope, status, time.perf_counter() - started)
+            self._note(scope, method, status, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        state, method = scope["state"], scope["method"]
+    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        state = scope["state"]
         route = getattr(scope.get("route"), "path", "none")
         known = method if method in _METHODS else "other"
         self._metrics.requests.labels(known, route, str(status or HTTPStatus.INTERNAL_SERVER_ERROR)).inc()
