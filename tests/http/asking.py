@@ -31,9 +31,37 @@ PATIENCE_S = 60.0
 ECHO = {"OSCINE_ENGINE": "echo"}
 
 
-def speak(running: Running, text: object = HELLO, *, headers: dict[str, str] | None = None, **fields: Any):
+def call(running: Running, method: str, path: str, **more: Any) -> httpx.Response:
+    """The whole answer to a request; without certificates, whose loading takes longer than most answers."""
+    return httpx.request(method, running.url + path, timeout=PATIENCE_S, verify=False, **more)
+
+
+def get(running: Running, path: str, **more: Any) -> httpx.Response:
+    return call(running, "GET", path, **more)
+
+
+def speak(running: Running, text: object = HELLO, *, headers: Any = None, **fields: Any) -> httpx.Response:
     """The whole answer to a speech request."""
-    return httpx.post(running.url + SPEECH, json={"input": text, **fields}, headers=headers, timeout=PATIENCE_S)
+    return call(running, "POST", SPEECH, json={"input": text, **fields}, headers=headers)
+
+
+def pieces(running: Running, text: str = HELLO, **fields: Any) -> Iterator[bytes]:
+    """The sound as it comes."""
+    asked = {"input": text, **fields}
+    with httpx.stream("POST", running.url + SPEECH, json=asked, timeout=PATIENCE_S, verify=False) as answer:
+        assert answer.status_code == 200
+        yield from answer.iter_raw()
+
+
+def listen(running: Running, text: str = HELLO, **fields: Any) -> tuple[bytes, bool]:
+    """The bytes that come, and whether the answer was whole."""
+    got = bytearray()
+    try:
+        for part in pieces(running, text, **fields):
+            got += part
+    except httpx.RemoteProtocolError:
+        return bytes(got), False
+    return bytes(got), True
 
 
 def spoken(running: Running, text: str = HELLO, **fields: Any) -> bytes:
