@@ -42,7 +42,6 @@ export async function speak(body, seconds, rate) {
   stop();
   const context = audioContext(rate);
   const current = { body, seconds, abort: new AbortController(), clicked: performance.now(), streaming: true, facts: {} };
-  take?.player?.close();
   take = current;
   show("trouble", "");
   show("warnings", "");
@@ -127,7 +126,7 @@ function changed() {
   const going = state === "playing" || state === "waiting";
   byId("play").toggleAttribute("data-playing", going);
   byId("play").setAttribute("aria-label", going ? "Pause" : "Play");
-  const words = { playing: "Speaking", waiting: "Waiting for more sound …", paused: "Paused", ended: "Finished" };
+  const words = { playing: "Speaking", waiting: "Waiting for more sound …", paused: "Paused", ended: take.sound.complete ? "Finished" : "That is all that came" };
   if (state !== "waiting" || take.facts.first !== undefined) say("said", words[state]);
   active();
   animate();

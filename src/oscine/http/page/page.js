@@ -34,7 +34,6 @@ document.addEventListener("keydown", (event) => {
 });
 measure();
 meet();
-voices.load().catch((error) => show("trouble", error.message));
 
 function go() {
   const said = text.value;
@@ -87,5 +86,6 @@ async function meet() {
   const speaks = [engine.name, engine.version, engine.device && `on ${engine.device}`].filter(Boolean).join(" ");
   byId("version").textContent = ` · Oscine ${health.version} · ${speaks}`;
   voices.engine(engine);
+  if (!select.length) voices.load().catch((error) => show("trouble", error.message));
   if (status === "loading") setTimeout(meet, LOADING_MS);
 }

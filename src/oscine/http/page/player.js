@@ -6,8 +6,10 @@ const FIRST_S = 0.1; // what must be there before the first sound
 const AGAIN_S = 0.5; // and after the sound ran dry
 const TICK_MS = 50;
 const FADE_S = 0.008;
+const REST_MS = 1000;
 
 let shared = null;
+let resting = null;
 
 /** The page's audio context at this rate; call it while a click is handled, or browsers keep it silent. */
 export function audioContext(rate) {
@@ -17,7 +19,7 @@ export function audioContext(rate) {
   }
   // One rate for context and sound: resampling each piece by itself would be heard at its edges.
   shared ??= new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
-  shared.resume();
+  wakeUp(shared);
   return shared;
 }
 
@@ -51,7 +53,7 @@ export class Player {
   play() {
     if (this.state === "playing" || this.state === "waiting") return;
     if (this.state === "ended") this.#next = this.#sound.first;
-    this.#context.resume();
+    wakeUp(this.#context);
     this.#timer ??= setInterval(() => this.wake(), TICK_MS);
     this.#become("waiting");
     this.wake();
@@ -92,11 +94,6 @@ export class Player {
     this.#become("playing");
   }
 
-  /** Stop for good. */
-  close() {
-    if (this.state !== "ended") this.#halt("paused");
-  }
-
   #start(frame) {
     const gain = this.#context.createGain();
     gain.connect(this.#context.destination);
@@ -134,6 +131,7 @@ export class Player {
     this.#cut();
     clearInterval(this.#timer);
     this.#timer = null;
+    rest(this.#context);
     this.#become(state);
   }
 
@@ -156,4 +154,15 @@ export class Player {
     this.state = state;
     this.onchange(state);
   }
+}
+
+function wakeUp(context) {
+  clearTimeout(resting);
+  context.resume();
+}
+
+/** A context that runs without a sound costs battery. */
+function rest(context) {
+  clearTimeout(resting);
+  resting = setTimeout(() => context.state === "running" && context.suspend(), REST_MS);
 }

@@ -6,7 +6,7 @@ const HEADER = 44;
 /** Samples of 16 bits, little-endian, one channel. Positions count samples from the first one that was ever pushed. */
 export class Sound {
   /** At most `keep` seconds are held; see `makeRoom`. */
-  constructor(rate, keep = 3600) {
+  constructor(rate, keep = 1800) {
     this.rate = rate;
     this.length = 0;
     this.first = 0;

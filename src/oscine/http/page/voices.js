@@ -83,7 +83,7 @@ function row(voice, select) {
   );
   remove.addEventListener("click", () =>
     attempt(async () => {
-      if (!(await confirmed(`Delete the recording “${voice.name}”? Nobody can bring it back.`, "Delete"))) return;
+      if (!(await confirmed(`Delete the recording “${voice.name}”? It cannot be brought back.`, "Delete"))) return;
       await request(path, { method: "DELETE" });
       quiet();
       await load(select);
@@ -153,6 +153,7 @@ function offer(found) {
   byId("keep").disabled = short;
   byId("name").value = "";
   byId("consent").checked = false;
+  say("voices-said", "");
   stage("review", short ? "discard" : "hear");
 }
 
@@ -197,6 +198,7 @@ async function hear(button, fetched) {
   if (again) return;
   hearing = button;
   button.textContent = "Stop";
+  button.setAttribute("aria-pressed", "true");
   const blob = await fetched();
   if (hearing !== button) return;
   audio.src = URL.createObjectURL(blob);
@@ -209,7 +211,10 @@ async function hear(button, fetched) {
 function quiet() {
   audio.pause();
   if (audio.src) URL.revokeObjectURL(audio.src);
-  if (hearing) hearing.textContent = "Listen";
+  if (hearing) {
+    hearing.textContent = "Listen";
+    hearing.removeAttribute("aria-pressed");
+  }
   hearing = null;
 }
 
