@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -156,10 +157,8 @@ def test_the_benchmark_of_wyoming_servers_gets_through(bridge: str):
     command += ["--warmup", "1", "--mode", "both", "--verbose", "--texts", "Hello there.", "A second text to speak."]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=120)
     assert done.returncode == 0, done.stderr
-    print(done.stdout)
-    assert "streaming" in done.stdout
-    assert "error" not in done.stdout.lower()
-    assert "failed" not in done.stdout.lower()
+    counted = re.findall(r"^\[(\w+)\] ok=(\d+) fail=(\d+)$", done.stdout, flags=re.MULTILINE)
+    assert counted == [("non_streaming", "4", "0"), ("streaming", "4", "0")], done.stdout
 
 
 def drive(place: str, client: str, *arguments: str | Path) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""compose.yaml: what its containers run and say to each other, as far as it goes without containers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from oscine.config import Settings
+from tests.contract import sound
+from tests.contract.running import running
+from tests.contract.wire import send
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+OSCINE: dict[str, Any] = COMPOSE["services"]["oscine"]
+OPEN_WEBUI: dict[str, Any] = COMPOSE["services"]["open-webui"]
+STEPS = re.sub(r"\\\n\s*", "", OSCINE["build"]["dockerfile_inline"]).splitlines()
+
+
+def step(name: str) -> list[str]:
+    return [line.removeprefix(f"{name} ") for line in STEPS if line.startswith(f"{name} ")]
+
+
+def setting(name: str) -> str:
+    """An environment value of Open WebUI, where nobody set OSCINE_KEY."""
+    return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", OPEN_WEBUI["environment"][name])
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The container's command, on a free port of this machine alone."""
+    (told,) = step("CMD")
+    program, *arguments = json.loads(told)
+    assert program == "oscine"
+    arguments[arguments.index("--host") + 1] = "127.0.0.1"
+    arguments[arguments.index("--port") + 1] = "0"
+    with running(
+        tmp_path_factory.mktemp("data"), command=[sys.executable, "-m", program, *arguments], OSCINE_API_KEYS=""
+    ) as address:
+        yield address
+
+
+def test_open_webui_reads_aloud_with_the_settings_of_the_file(url: str):
+    """As its `_tts_openai` puts a request together."""
+    assert setting("AUDIO_TTS_ENGINE") == "openai"
+    body = {"input": "Hello there.", "model": setting("AUDIO_TTS_MODEL"), "voice": setting("AUDIO_TTS_VOICE")}
+    body |= json.loads(setting("AUDIO_TTS_OPENAI_PARAMS"))
+    path = setting("AUDIO_TTS_OPENAI_API_BASE_URL").removeprefix("http://oscine:8000") + "/audio/speech"
+    head = f"POST {path} HTTP/1.1\nContent-Type: application/json"
+    head += f"\nAuthorization: Bearer {setting('AUDIO_TTS_OPENAI_API_KEY')}"
+    answer = send(url, head, json.dumps(body).encode())
+    assert answer.status == 200, answer.body
+    assert "x-oscine-warnings" not in answer.headers
+    assert answer.headers["content-type"] == "audio/mpeg"
+    assert sound.seconds(answer.body) > 0.5
+
+
+def test_the_health_check_sees_a_server_that_is_ready(url: str):
+    asked, python, option, code = OSCINE["healthcheck"]["test"]
+    assert (asked, python, option) == ("CMD", "python", "-c")
+    assert "http://127.0.0.1:8000/ping" in code
+    for address, fails in ((url, False), ("http://127.0.0.1:9", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("http://127.0.0.1:8000", address)], capture_output=True
+        )
+        assert (done.returncode != 0) is fails, done.stderr
+
+
+def test_what_the_image_copies_is_there():
+    for line in step("COPY"):
+        *sources, _ = line.split()
+        assert all((ROOT / source).exists() for source in sources), line
+
+
+def test_the_names_of_settings_are_read_by_the_server():
+    names = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    told = {*OSCINE["environment"], *(line.partition("=")[0] for line in step("ENV"))}
+    assert told <= names
+
+
+def test_nobody_but_this_machine_reaches_it_unasked():
+    for service in (OSCINE, OPEN_WEBUI):
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
