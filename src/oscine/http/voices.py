@@ -92,7 +92,13 @@ async def create_voice(request: Request) -> dict[str, Any]:
         raise InvalidRequest(_FORM) from None
 
     def kept() -> dict[str, Any]:
-        voice = service.studio.library.add(name, data, replace=replace, limits=SAMPLE, field="audio_sample")
+        try:
+            voice = service.studio.library.add(name, data, replace=replace, limits=SAMPLE, field="audio_sample")
+        except InvalidRequest as error:
+            if error.param != "voice":
+                raise
+            said = error.message.removeprefix("voice")  # the field is another one here
+            raise InvalidRequest(f"name{said}", param="name", code=error.code) from None
         return _recording(voice, _info(service, None))
 
     return await asyncio.to_thread(kept)
