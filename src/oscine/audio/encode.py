@@ -68,8 +68,10 @@ class Encoder:
         self._pushed = self._sent = self._packets = 0
         self._container: Any = None
         self._stream: Any = None
+        self._raw = format is Format.PCM
         try:
-            self._open(tags or {})
+            if not self._raw:
+                self._open(tags or {})
         except BaseException:
             self._out.abandon()
             raise
@@ -78,6 +80,9 @@ class Encoder:
         """Encode the next samples, float32 `[samples]`, and return the bytes that are ready."""
         self._check_open()
         try:
+            if self._raw:
+                self._out.write(_convert(samples, "s16", 1.0).tobytes())
+                return self._out.take()
             self._container.start_encoding()
             self._pushed += len(samples)
             self._held.append(samples)
@@ -93,6 +98,9 @@ class Encoder:
         """Complete the file or the stream, close it, and return the last bytes."""
         self._check_open()
         try:
+            if self._raw:
+                self._out.complete()
+                return b""
             self._container.start_encoding()
             self._held.append(np.zeros(max(0, self._shortest() - self._pushed), np.float32))
             self._encode_held()

@@ -44,6 +44,12 @@ class TruePeakLimiter:
         self._needed = np.zeros(self._attack + _HOLD - _RINGING, np.int64)
         self._held = np.zeros(self._attack, np.int64)
         self._level = 0
+        self._highest = 0.0
+
+    @property
+    def peak(self) -> float:
+        """The true peak of what has left, linear: exact where it comes near the ceiling, else the samples' own."""
+        return min(self._highest, self._ceiling)
 
     def push(self, samples: Samples) -> Samples:
         """Take the next float32 `[samples]`, return what is ready."""
@@ -81,8 +87,11 @@ class TruePeakLimiter:
         padded = self._context[: n + BEFORE + AFTER]
         self._context = self._context[n:]
         need = np.zeros(n, np.int64)
-        if could_exceed(padded, self._ceiling):
+        if not could_exceed(padded, self._ceiling):
+            self._highest = max(self._highest, float(padded.max()), -float(padded.min()))
+        else:
             reached = peaks(padded, self._ceiling)
+            self._highest = max(self._highest, float(reached.max()))
             over = np.flatnonzero(reached > self._ceiling)
             need[over] = np.floor(np.log10(self._ceiling / reached[over].astype(np.float64)) * (20 / _STEP_DB))
         return need

@@ -40,8 +40,12 @@ def peaks(padded: Samples, threshold: float) -> NDArray[np.float32]:
         windows = sliding_window_view(padded, _ROW + BEFORE + AFTER)[::_ROW].reshape(
             -1, BLOCK // _ROW, _ROW + BEFORE + AFTER
         )
-        between = np.abs(windows[active] @ taps).reshape(len(active), BLOCK, OVERSAMPLING - 1).max(axis=2)
-        found[active] = np.maximum(found[active], between)
+        between = windows[active] @ taps
+        np.abs(between, out=between)
+        highest = between[..., :_ROW].copy()
+        for point in range(1, OVERSAMPLING - 1):
+            np.maximum(highest, between[..., point * _ROW : (point + 1) * _ROW], out=highest)
+        found[active] = np.maximum(found[active], highest.reshape(len(active), BLOCK))
     return found.reshape(-1)
 
 
@@ -54,8 +58,9 @@ def could_exceed(samples: Samples, threshold: float) -> bool:
 def _interpolator() -> tuple[NDArray[np.float32], float]:
     """A matrix from samples to the points between them, and the most by which such a point can exceed the samples.
 
-    float32 `[_ROW + BEFORE + AFTER, _ROW * (OVERSAMPLING - 1)]`, and the largest sum of a point's absolute taps. Taps:
-    a sinc under a Kaiser window (beta 6: 60 dB of rejection, flat up to 0.44 of the sample rate), 32 a point.
+    float32 `[_ROW + BEFORE + AFTER, (OVERSAMPLING - 1) * _ROW]`, point by point, and the largest sum of a point's
+    absolute taps. Taps: a sinc under a Kaiser window (beta 6: 60 dB of rejection, flat up to 0.44 of the sample rate),
+    32 a point.
     """
     offsets = np.arange(-BEFORE, AFTER + 1)
     fractions = np.arange(1, OVERSAMPLING) / OVERSAMPLING
@@ -64,9 +69,9 @@ def _interpolator() -> tuple[NDArray[np.float32], float]:
     window = np.i0(6.0 * np.sqrt(np.maximum(0, 1 - (distance / width) ** 2))) / np.i0(6.0)
     filters = np.sinc(distance) * window
     filters /= filters.sum(axis=1, keepdims=True)
-    matrix = np.zeros((_ROW + BEFORE + AFTER, _ROW, OVERSAMPLING - 1))
+    matrix = np.zeros((_ROW + BEFORE + AFTER, OVERSAMPLING - 1, _ROW))
     for position in range(_ROW):
-        matrix[position : position + BEFORE + AFTER + 1, position] = filters.T
+        matrix[position : position + BEFORE + AFTER + 1, :, position] = filters.T
     return matrix.reshape(len(matrix), -1).astype(np.float32), float(np.abs(filters).sum(axis=1).max())
 
 

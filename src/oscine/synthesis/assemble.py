@@ -205,8 +205,9 @@ def _bounds(samples: Samples, sample_rate: int) -> tuple[int, int] | None:
     if bounds is None:
         return None
     start, end = bounds
-    heard = np.flatnonzero(np.abs(samples[start:end]) > INAUDIBLE)
-    return (start + int(heard[0]), start + int(heard[-1]) + 1) if len(heard) else bounds
+    heard = np.abs(samples[start:end]) > INAUDIBLE
+    first, after = int(heard.argmax()), len(heard) - int(heard[::-1].argmax())
+    return (start + first, start + after) if heard[first : first + 1].any() else bounds
 
 
 def _silence(count: int) -> Samples:

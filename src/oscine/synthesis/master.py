@@ -37,12 +37,16 @@ MAX_GAIN_DB: Final = 30.0
 BLOCK_S: Final = 1.0
 FIRST_BLOCK_S: Final = 0.2
 """What of a stream's piece is mastered first, so that it can leave."""
+STREAM_BLOCK_S: Final = 2.0
+"""What follows: mastered long before the first is heard, and in few steps, each of which costs something."""
 SLEW_DB_PER_S: Final = 0.5
 """How fast a stream's gain may move; slower than anybody hears as a change."""
 FIRST_SLEW_DB_PER_S: Final = 2.0
 """The same for its first `FIRST_S` seconds, when little is known and nobody is used to a level yet."""
 FIRST_S: Final = 4.0
 _CLOSE_LU: Final = 0.05
+_NEPER: Final = math.log(10) / 20
+"""1 dB as a natural logarithm."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ class StreamMaster:
         self._target = target_lufs
         self._heard = LoudnessMeter(sample_rate)
         self._limiter = TruePeakLimiter(sample_rate, ceiling_dbtp)
-        self._gauge = _Gauge(sample_rate)
+        self._energy_in = self._energy_out = 0.0
         self._waiting: Samples = _NOTHING
         self._gain_db: float | None = None
         self._gone_s = 0.0
@@ -178,16 +182,16 @@ class StreamMaster:
         """Like `push`, in parts: all is measured before the first leaves, which need not wait until all is mastered."""
         if not len(samples):
             return
-        if self._target is None:
-            yield self._gauge.push(self._limiter.push(samples))
-            return
         self._heard.push(samples)
+        if self._target is None:
+            yield self._limited(samples, samples)
+            return
         loudness = self._heard.integrated()
         if self._gain_db is None:
             self._waiting = samples = np.concatenate([self._waiting, samples])
             if loudness is None:
                 return
-        for block in _blocks(samples, self._rate, first_s=FIRST_BLOCK_S):
+        for block in _blocks(samples, self._rate, first_s=FIRST_BLOCK_S, then_s=STREAM_BLOCK_S):
             yield self._apply(block, loudness)
 
     def settle(self) -> Samples:
@@ -202,11 +206,18 @@ class StreamMaster:
     def finish(self) -> Samples:
         """The rest of the track."""
         unmeasured = self._apply(self._waiting, None) if len(self._waiting) else _NOTHING
-        return np.concatenate([unmeasured, self._gauge.push(self._limiter.finish())])
+        return np.concatenate([unmeasured, self._out(self._limiter.finish())])
 
     def level(self) -> Level:
-        """The level of what has left; final after `finish`."""
-        return self._gauge.level()
+        """The level of what has left; final after `finish`.
+
+        Its loudness is that of what came in, and by how much that was turned up: what leaves is not measured again. Its
+        peak is what the limiter saw.
+        """
+        loudness, peak = self._heard.integrated(), self._limiter.peak
+        if loudness is not None and self._energy_in and self._energy_out:
+            loudness += 10 * math.log10(self._energy_out / self._energy_in)
+        return Level(loudness, dbtp(peak) if peak > 0 else None)
 
     def _apply(self, samples: Samples, loudness: float | None) -> Samples:
         assert self._target is not None
@@ -219,17 +230,32 @@ class StreamMaster:
         self._gone_s += seconds
         reach = FIRST_SLEW_DB_PER_S * first + SLEW_DB_PER_S * (seconds - first)
         end_db = self._gain_db + min(max(wanted - self._gain_db, -reach), reach)
-        gain = np.float32(10) ** (np.linspace(self._gain_db, end_db, len(samples), dtype=np.float32) / np.float32(20))
+        if end_db == self._gain_db:
+            gain: Samples | np.float32 = np.float32(10 ** (end_db / 20))
+        else:
+            gain = np.linspace(self._gain_db * _NEPER, end_db * _NEPER, len(samples), dtype=np.float32)
+            np.exp(gain, out=gain)
         self._gain_db = end_db
-        return self._gauge.push(self._limiter.push(samples * gain))
+        return self._limited(samples, samples * gain)
+
+    def _limited(self, heard: Samples, turned_up: Samples) -> Samples:
+        self._energy_in += float(np.dot(heard, heard))
+        return self._out(self._limiter.push(turned_up))
+
+    def _out(self, samples: Samples) -> Samples:
+        if len(samples):
+            self._energy_out += float(np.dot(samples, samples))
+        return samples
 
 
-def _blocks(samples: Samples, sample_rate: int, *, first_s: float = BLOCK_S) -> Iterator[Samples]:
-    """`samples` in blocks of `BLOCK_S`, the first one of `first_s`: what is worked on at once takes little memory."""
+def _blocks(
+    samples: Samples, sample_rate: int, *, first_s: float = BLOCK_S, then_s: float = BLOCK_S
+) -> Iterator[Samples]:
+    """`samples` in blocks, the first one of `first_s`: what is worked on at once takes little memory."""
     start, length = 0, round(first_s * sample_rate)
     while start < len(samples):
         yield samples[start : start + length]
-        start, length = start + length, round(BLOCK_S * sample_rate)
+        start, length = start + length, round(then_s * sample_rate)
 
 
 def _joined(parts: Iterable[Samples]) -> Samples:
