@@ -18,7 +18,7 @@ help:
 	@echo 'make serve                    start the server; OPTIONS="--port 9000" goes to it'
 	@echo 'make test                     everything that CI runs'
 	@echo 'make quick                    the part of it that takes two minutes'
-	@echo 'make test-clients             other programs against the server: LiveKit, Pipecat, LiteLLM, Home Assistant'
+	@echo 'make test-clients             other programs that speak through the server: Open WebUI, LiveKit and more'
 	@echo 'make bench                    the benchmarks; figures in docs/benchmarks.md'
 	@echo 'make format                   format the code and mend what can be mended'
 	@echo 'make lock                     write requirements/*.lock anew (UPGRADE=1: the newest versions)'
@@ -35,7 +35,7 @@ test: lint types rooms .tools/openai1/ready
 	$(BIN)/pytest
 
 # What these programs make of the server: real code of theirs, in environments of their own.
-test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/wyoming/ready
+test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/openwebui/ready .tools/wyoming/ready
 	$(BIN)/pytest -m clients tests/clients
 
 # Without what starts processes, runs the pages or floods the text room: that takes longer than all the rest.

@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from oscine.config import Settings
 from tests.contract import sound
+from tests.contract.compose import OPEN_WEBUI, OSCINE, ROOT, open_webui, steps
 from tests.contract.running import running
 from tests.contract.wire import send
-
-ROOT = Path(__file__).resolve().parents[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
-OSCINE: dict[str, Any] = COMPOSE["services"]["oscine"]
-OPEN_WEBUI: dict[str, Any] = COMPOSE["services"]["open-webui"]
-STEPS = re.sub(r"\\\n\s*", "", OSCINE["build"]["dockerfile_inline"]).splitlines()
-
-
-def step(name: str) -> list[str]:
-    return [line.removeprefix(f"{name} ") for line in STEPS if line.startswith(f"{name} ")]
-
-
-def setting(name: str) -> str:
-    """An environment value of Open WebUI, where nobody set OSCINE_KEY."""
-    return re.sub(r"\$\{\w+:-(.*?)\}", r"\1", OPEN_WEBUI["environment"][name])
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The container's command, on a free port of this machine alone."""
-    (told,) = step("CMD")
+    (told,) = steps("CMD")
     program, *arguments = json.loads(told)
     assert program == "oscine"
     arguments[arguments.index("--host") + 1] = "127.0.0.1"
@@ -49,13 +31,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_open_webui_reads_aloud_with_the_settings_of_the_file(url: str):
-    """As its `_tts_openai` puts a request together."""
-    assert setting("AUDIO_TTS_ENGINE") == "openai"
-    body = {"input": "Hello there.", "model": setting("AUDIO_TTS_MODEL"), "voice": setting("AUDIO_TTS_VOICE")}
-    body |= json.loads(setting("AUDIO_TTS_OPENAI_PARAMS"))
-    path = setting("AUDIO_TTS_OPENAI_API_BASE_URL").removeprefix("http://oscine:8000") + "/audio/speech"
+    """As its `_tts_openai` puts a request together; `make test-clients` does it with the program itself."""
+    told = open_webui(url)
+    assert told["AUDIO_TTS_ENGINE"] == "openai"
+    body = {"input": "Hello there.", "model": told["AUDIO_TTS_MODEL"], "voice": told["AUDIO_TTS_VOICE"]}
+    body |= json.loads(told["AUDIO_TTS_OPENAI_PARAMS"])
+    path = told["AUDIO_TTS_OPENAI_API_BASE_URL"].removeprefix(url) + "/audio/speech"
     head = f"POST {path} HTTP/1.1\nContent-Type: application/json"
-    head += f"\nAuthorization: Bearer {setting('AUDIO_TTS_OPENAI_API_KEY')}"
+    head += f"\nAuthorization: Bearer {told['AUDIO_TTS_OPENAI_API_KEY']}"
     answer = send(url, head, json.dumps(body).encode())
     assert answer.status == 200, answer.body
     assert "x-oscine-warnings" not in answer.headers
@@ -75,14 +58,14 @@ def test_the_health_check_sees_a_server_that_is_ready(url: str):
 
 
 def test_what_the_image_copies_is_there():
-    for line in step("COPY"):
+    for line in steps("COPY"):
         *sources, _ = line.split()
         assert all((ROOT / source).exists() for source in sources), line
 
 
 def test_the_names_of_settings_are_read_by_the_server():
     names = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    told = {*OSCINE["environment"], *(line.partition("=")[0] for line in step("ENV"))}
+    told = {*OSCINE["environment"], *(line.partition("=")[0] for line in steps("ENV"))}
     assert told <= names
 
 
