@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import av
@@ -32,21 +32,28 @@ PATIENCE_S = 60.0
 ECHO = {"OSCINE_ENGINE": "echo"}
 
 
-def call(running: Running, method: str, path: str, **more: Any) -> httpx.Response:
+class Reachable(Protocol):
+    """A server, wherever it runs."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def call(running: Reachable, method: str, path: str, **more: Any) -> httpx.Response:
     """The whole answer to a request; without certificates, whose loading takes longer than most answers."""
     return httpx.request(method, running.url + path, timeout=PATIENCE_S, verify=False, **more)
 
 
-def get(running: Running, path: str, **more: Any) -> httpx.Response:
+def get(running: Reachable, path: str, **more: Any) -> httpx.Response:
     return call(running, "GET", path, **more)
 
 
-def speak(running: Running, text: object = HELLO, *, headers: Any = None, **fields: Any) -> httpx.Response:
+def speak(running: Reachable, text: object = HELLO, *, headers: Any = None, **fields: Any) -> httpx.Response:
     """The whole answer to a speech request."""
     return call(running, "POST", SPEECH, json={"input": text, **fields}, headers=headers)
 
 
-def pieces(running: Running, text: str = HELLO, **fields: Any) -> Iterator[bytes]:
+def pieces(running: Reachable, text: str = HELLO, **fields: Any) -> Iterator[bytes]:
     """The sound as it comes."""
     asked = {"input": text, **fields}
     with httpx.stream("POST", running.url + SPEECH, json=asked, timeout=PATIENCE_S, verify=False) as answer:
@@ -54,7 +61,7 @@ def pieces(running: Running, text: str = HELLO, **fields: Any) -> Iterator[bytes
         yield from answer.iter_raw()
 
 
-def listen(running: Running, text: str = HELLO, **fields: Any) -> tuple[bytes, bool]:
+def listen(running: Reachable, text: str = HELLO, **fields: Any) -> tuple[bytes, bool]:
     """The bytes that come, and whether the answer was whole."""
     got = bytearray()
     try:
@@ -65,7 +72,7 @@ def listen(running: Running, text: str = HELLO, **fields: Any) -> tuple[bytes, b
     return bytes(got), True
 
 
-def spoken(running: Running, text: str = HELLO, **fields: Any) -> bytes:
+def spoken(running: Reachable, text: str = HELLO, **fields: Any) -> bytes:
     """The sound of a request that is answered with some."""
     answer = speak(running, text, **fields)
     assert answer.status_code == 200, answer.text
@@ -169,7 +176,7 @@ class Asking:
     def __exit__(self, *_: object) -> None:
         self.join()
 
-    def ask(self, running: Running, text: str = HELLO, **fields: Any) -> None:
+    def ask(self, running: Reachable, text: str = HELLO, **fields: Any) -> None:
         place = len(self.answers)
         self.answers.append(None)
 
