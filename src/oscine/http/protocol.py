@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+import socket
 from typing import Final
 
 import h11
@@ -16,12 +18,15 @@ HEADER_S: Final = 20.0
 """So long a client may take for its request line and headers."""
 HEADER_BYTES: Final = 32 * 1024
 """So large they may be."""
+_LOOK_S: Final = 0.2
+"""So often it is asked whether a client that sends nothing more is still there."""
 
 
 class Protocol(H11Protocol):
     """A connection."""
 
     _header_timer: asyncio.TimerHandle | None = None
+    _only_reads = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
@@ -36,6 +41,28 @@ class Protocol(H11Protocol):
         if not self._between_requests():
             self._stop_waiting()
 
+    def eof_received(self) -> bool:
+        """The client sends nothing more; whether it is still answered.
+
+        It has gone as a rule, but some clients only say that this was all, and read on. Which of the two it is shows
+        when something is sent: whoever has gone refuses it. Before the first sound that is a 100 Continue, which every
+        client of HTTP/1.1 must read and may ignore (RFC 9110, section 15.2).
+        """
+        if self._between_requests() or self.cycle.more_body:
+            return False
+        self._only_reads = True
+        if not self.cycle.response_started and self.conn.their_http_version == b"1.1":
+            interim = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+            self.transport.write(self.conn.send(interim) or b"")
+        self.loop.call_later(_LOOK_S, self._look)
+        return True
+
+    def on_response_complete(self) -> None:
+        """A request was answered."""
+        super().on_response_complete()
+        if self._only_reads and self._between_requests():
+            self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
         self._stop_waiting()
@@ -43,18 +70,35 @@ class Protocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
+        if self.cycle is not None:  # whoever still answers the request that this was part of
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
         error = InvalidRequest("The request is not valid HTTP/1.1, or its headers are too large.")
         body = json.dumps({"error": error_object(error)}).encode()
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
+            (b"x-request-id", f"req_{secrets.token_hex(12)}".encode()),
         ]
         start = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
         self.transport.write(self.conn.send(start))
         self.transport.write(self.conn.send(h11.Data(data=body)))
         self.transport.write(self.conn.send(h11.EndOfMessage()))
         self.transport.close()
+
+    def _look(self) -> None:
+        """Whether what was sent to a client that only reads came back."""
+        if self.transport.is_closing():
+            return
+        connection: socket.socket = self.transport.get_extra_info("socket")
+        if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self.loop.call_later(_LOOK_S, self._look)
 
     def _between_requests(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
