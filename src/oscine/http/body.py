@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from oscine.errors import InvalidRequest
+from oscine.errors import Cancelled, InvalidRequest
 from oscine.http.errors import Refused
 
 _LARGE: Final = 64 * 1024
@@ -57,6 +57,8 @@ class Limits:
                 raise Refused(
                     HTTPStatus.REQUEST_TIMEOUT, f"The body did not arrive within {self._seconds:g} s; send it again."
                 ) from None
+            if message["type"] == "http.disconnect":
+                raise Cancelled("The client left before the body was complete.")
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
                 whole = not message.get("more_body", False)
