@@ -41,7 +41,7 @@ class Protocol(H11Protocol):
         if not self._between_requests():
             self._stop_waiting()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio closes the connection where it is not True
         """The client sends nothing more; whether it is still answered.
 
         It has gone as a rule, but some clients only say that this was all, and read on. Which of the two it is shows
