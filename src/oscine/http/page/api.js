@@ -14,7 +14,7 @@ export class Trouble extends Error {
   }
 }
 
-/** Fetch a path of the server. Asks for a key where one is needed; throws Trouble, or AbortError when it was stopped. */
+/** Fetch a path of the server, with a key where one is needed. Throws Trouble, or AbortError when it was stopped. */
 export async function request(path, options = {}) {
   for (;;) {
     const sent = key;

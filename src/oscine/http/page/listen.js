@@ -7,14 +7,14 @@ import { clock, element, length, say, show } from "./words.js";
 import { drawWave } from "./wave.js";
 
 const ROOM_MS = 500;
-const NEAR_S = 2;
-const FAR_S = 15;
+const STEPS_S = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -15, PageUp: 15 };
 
 const byId = (id) => document.getElementById(id);
 
 let take = null;
 let saving = null;
 let drawing = false;
+let active = () => {};
 
 /** Make the player work. `onactive(whether)` is called when something begins or ends that can be stopped. */
 export function setUpListening(onactive) {
@@ -24,10 +24,9 @@ export function setUpListening(onactive) {
   });
   byId("position").addEventListener("input", (event) => seek(Number(event.target.value)));
   byId("position").addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: -NEAR_S, ArrowDown: -NEAR_S, ArrowRight: NEAR_S, ArrowUp: NEAR_S, PageDown: -FAR_S, PageUp: FAR_S };
-    if (!(event.key in step) || !take?.player) return;
+    if (!(event.key in STEPS_S) || !take?.player) return;
     event.preventDefault();
-    seek(take.player.position / take.sound.rate + step[event.key]);
+    seek(take.player.position / take.sound.rate + STEPS_S[event.key]);
   });
   byId("save").addEventListener("click", () => save(byId("format").value));
   new ResizeObserver(draw).observe(byId("wave"));
@@ -35,19 +34,20 @@ export function setUpListening(onactive) {
   active = () => onactive(Boolean(saving || take?.streaming || isPlaying()));
 }
 
-let active = () => {};
-
 /** Speak what `body` asks for and play it as it comes; `seconds` is about how long it will be. Call it in a click. */
 export async function speak(body, seconds, rate) {
   stop();
   const context = audioContext(rate);
-  const current = { body, seconds, abort: new AbortController(), clicked: performance.now(), streaming: true, facts: {} };
+  const abort = new AbortController();
+  const current = { body, seconds, abort, clicked: performance.now(), streaming: true, facts: {} };
   take = current;
   show("trouble", "");
   show("warnings", "");
   byId("listen").hidden = false;
   byId("listen").scrollIntoView({ block: "nearest" });
   byId("save").disabled = true;
+  byId("play").disabled = true;
+  byId("facts").textContent = "";
   say("said", "Waiting for the first sound …");
   active();
   animate();
@@ -85,6 +85,7 @@ async function stream(current, context) {
     current.facts.first = (performance.now() - current.clicked) / 1000 + delay;
     facts();
   };
+  byId("play").disabled = false;
   player.play();
   const reader = response.body.getReader();
   for (;;) {
@@ -102,7 +103,8 @@ function failed(error) {
   if (stopped(error)) return;
   const heard = take.sound?.length > 0;
   const broken = error.status === undefined && heard;
-  show("trouble", broken ? "The connection broke before the end. What has come can still be heard." : error.message);
+  const lost = "The connection broke before the end. What has come can still be heard.";
+  show("trouble", broken ? lost : error.message);
   byId("trouble").scrollIntoView({ block: "nearest" });
   say("said", heard ? "Not finished" : "");
 }
@@ -126,7 +128,8 @@ function changed() {
   const going = state === "playing" || state === "waiting";
   byId("play").toggleAttribute("data-playing", going);
   byId("play").setAttribute("aria-label", going ? "Pause" : "Play");
-  const words = { playing: "Speaking", waiting: "Waiting for more sound …", paused: "Paused", ended: take.sound.complete ? "Finished" : "That is all that came" };
+  const ended = take.sound.complete ? "Finished" : "That is all that came";
+  const words = { playing: "Speaking", waiting: "Waiting for more sound …", paused: "Paused", ended };
   if (state !== "waiting" || take.facts.first !== undefined) say("said", words[state]);
   active();
   animate();

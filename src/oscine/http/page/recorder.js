@@ -60,7 +60,8 @@ export async function record({ ontick, onend }) {
     clearInterval(timer);
     stream.getTracks().forEach((track) => track.stop());
     context.close();
-    if (wanted) onend({ blob: new Blob(parts, { type: recorder.mimeType }), seconds, advice: advice(loudest, clipped) });
+    const blob = new Blob(parts, { type: recorder.mimeType });
+    if (wanted) onend({ blob, seconds, advice: advice(loudest, clipped) });
   };
   recorder.start(1000);
 

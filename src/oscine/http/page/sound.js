@@ -101,7 +101,8 @@ export class Sound {
     text(36, "data");
     header.setUint32(40, bytes, true);
     const rest = this.length % this.rate;
-    const blocks = this.#blocks.map((block, i) => (i === this.#blocks.length - 1 && rest ? block.subarray(0, rest) : block));
+    const blocks = [...this.#blocks];
+    if (rest) blocks.push(blocks.pop().subarray(0, rest));
     return new Blob([header, ...blocks], { type: "audio/wav" });
   }
 }

@@ -73,7 +73,8 @@ function list(select) {
 
 function row(voice, select) {
   const path = `v1/audio/voices/${encodeURIComponent(voice.id)}`;
-  const added = voice.created_at ? new Date(voice.created_at * 1000).toLocaleDateString("en-GB", { dateStyle: "medium" }) : "";
+  const date = new Date(voice.created_at * 1000);
+  const added = voice.created_at ? date.toLocaleDateString("en-GB", { dateStyle: "medium" }) : "";
   const listen = element("button", { type: "button", className: "quiet" }, "Listen");
   const remove = element("button", { type: "button", className: "quiet" }, "Delete");
   listen.setAttribute("aria-label", `Listen to ${voice.name}`);
@@ -91,15 +92,14 @@ function row(voice, select) {
       byId("record").focus();
     }),
   );
-  return element("li", {}, element("span", { className: "name" }, voice.name), element("small", {}, added), listen, remove);
+  const name = element("span", { className: "name" }, voice.name);
+  return element("li", {}, name, element("small", {}, added), listen, remove);
 }
 
 function tellEngine(engine) {
-  show(
-    "cloning",
-    engine.cloning === false &&
-      `${engine.name} cannot clone a voice, it speaks with its own. What you record is kept here for engines that can, such as ${CLONING_ENGINES}.`,
-  );
+  const cannot = `${engine.name} cannot clone a voice, it speaks with its own.`;
+  const kept = `What you record is kept here for engines that can, such as ${CLONING_ENGINES}.`;
+  show("cloning", engine.cloning === false && `${cannot} ${kept}`);
 }
 
 async function startRecording() {
@@ -134,7 +134,9 @@ function chooseFile() {
   const [file] = byId("file").files;
   byId("file").value = "";
   if (!file) return;
-  if (file.size > LARGEST_BYTES) return trouble("The file has more than 10 MiB. Choose a shorter one, or save it as MP3 or FLAC.");
+  if (file.size > LARGEST_BYTES) {
+    return trouble("The file has more than 10 MiB. Choose a shorter one, or save it as MP3 or FLAC.");
+  }
   offer({ blob: file, filename: file.name, seconds: null, advice: "" });
   byId("name").value = file.name.replace(/\.[^.]*$/, "");
 }
