@@ -30,9 +30,9 @@ from functools import cache
 
 from bench.first_audio import TEXT
 from bench.quality import Verdict
-from bench.server_bare import CORES, KINDS, Bare
+from bench.server_bare import CORES, KINDS, Bare, Spoken
 from bench.server_clients import BYTES_PER_S, Found, load
-from bench.server_process import Server
+from bench.server_process import Server, all_cpu_s
 from bench.texts import long_text, of_length, short_sentences
 
 EXTRA_MS = 40.0
@@ -103,53 +103,54 @@ def throughput(verdict: Verdict, size: Size) -> None:
         engines = {kind: stack.enter_context(Bare(kind)) for kind in KINDS}
         server = stack.enter_context(Server())
         load("loop", server.url, texts=texts[:32], clients=16, fields=PCM)
-        fastest = {kind: min(engine.speak(split)[0] for _ in range(2)) for kind, engine in engines.items()}
+        fastest = {kind: min(engine.speak(split).wall_s for _ in range(2)) for kind, engine in engines.items()}
         kind = min(fastest, key=lambda each: fastest[each])
         print(f"\nThroughput ({size.rounds} pairs each, {len(texts)} texts of three sentences)")
         print("  bare engine on both cores:", ", ".join(f"{fastest[each]:.2f} s in {each}" for each in KINDS))
         found: dict[int, list[_Pair]] = {crowd: [] for crowd in CROWDS}
         for _ in range(size.rounds):
             for crowd in CROWDS:
-                bare_s, sound_s = engines[kind].speak(split, apart=crowd == 1)
+                machine = all_cpu_s()
+                bare = engines[kind].speak(split, apart=crowd == 1)
                 before = server.cpu_s()
                 seen = load("loop", server.url, texts=texts, clients=crowd, fields=PCM)
-                pair = _Pair(bare_s, sound_s, seen["wall_s"], seen["cpu_s"], server.cpu_s() - before, seen["bytes"])
-                found[crowd].append(pair)
+                server_s = server.cpu_s() - before
+                others_s = all_cpu_s() - machine - bare.cpu_s - server_s - seen["cpu_s"]
+                found[crowd].append(_Pair(bare, server_s, seen, others_s))
         for crowd, pairs in found.items():
             _report_speed(verdict, crowd, pairs)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    bare_s: float
-    sound_s: float
-    """Sound that the bare engine made."""
-    wall_s: float
-    clients_s: float
+    bare: Spoken
     server_s: float
-    sent: int
+    """CPU time."""
+    seen: Found
+    others_s: float
+    """CPU time of everything else on the machine, meanwhile."""
 
     @property
     def own_s(self) -> float:
         """The server's time without what its clients took of the cores."""
-        return (CORES * self.wall_s - self.clients_s) / CORES
+        return float(CORES * self.seen["wall_s"] - self.seen["cpu_s"]) / CORES
 
 
 def _report_speed(verdict: Verdict, crowd: int, pairs: Sequence[_Pair]) -> None:
     def middle(of: Callable[[_Pair], float]) -> float:
         return statistics.median(of(pair) for pair in pairs)
 
-    ratio = middle(lambda pair: pair.bare_s / pair.own_s)
-    figures = (
-        f"server {middle(lambda p: p.sound_s / p.own_s):5.1f}  bare {middle(lambda p: p.sound_s / p.bare_s):5.1f} s/s"
-        f"  ratio {ratio:.2f}"
-    )
+    ratio = middle(lambda pair: pair.bare.wall_s / pair.own_s)
+    speed = middle(lambda pair: pair.bare.sound_s / pair.own_s)
+    bare_speed = middle(lambda pair: pair.bare.sound_s / pair.bare.wall_s)
     name = "1 client, one text at a time" if crowd == 1 else f"{crowd} clients"
+    figures = f"server {speed:5.1f}  bare {bare_speed:5.1f} s of sound a second  ratio {ratio:.2f}"
     verdict.line(name, figures, ratio >= LEAST_SPEED, f"at least {LEAST_SPEED:g}")
+    whole = middle(lambda p: CORES * (p.bare.wall_s + p.seen["wall_s"]))
     print(
-        f"    wall {middle(lambda p: p.wall_s):.2f} s, CPU of the server {middle(lambda p: p.server_s):.2f} s, of the"
-        f" clients {middle(lambda p: p.clients_s):.2f} s; bare {middle(lambda p: p.bare_s):.2f} s;"
-        f" sound sent {middle(lambda p: p.sent / BYTES_PER_S / p.sound_s):.2f} of the bare engine's"
+        f"    CPU: server {middle(lambda p: p.server_s):.2f} s, bare {middle(lambda p: p.bare.cpu_s):.2f} s, ratio"
+        f" {middle(lambda p: p.bare.cpu_s / p.server_s):.2f}; clients {middle(lambda p: p.seen['cpu_s']):.2f} s; other"
+        f" programs had {middle(lambda p: p.others_s) / whole:.0%} of the cores"
     )
 
 

@@ -1,7 +1,7 @@
 """The bare engine on all cores, in a process of its own: `Hibari()` sentence by sentence in threads or in processes.
 
 `python -m bench.server_bare threads|processes` reads lines of JSON, each a list of texts, each a list of sentences;
-speaks them, and answers each line with the seconds it took and the seconds of sound.
+speaks them, and answers each line with the seconds that took, the seconds of CPU time, and the seconds of sound.
 """
 
 from __future__ import annotations
@@ -13,10 +13,21 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Self
 
 KINDS = ("threads", "processes")
 CORES = 2
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What some texts took."""
+
+    wall_s: float
+    cpu_s: float
+    sound_s: float
+    """How long they last."""
 
 
 class Bare:
@@ -35,15 +46,14 @@ class Bare:
         self._process.stdin.close()
         self._process.wait()
 
-    def speak(self, texts: Sequence[Sequence[str]], *, apart: bool = False) -> tuple[float, float]:
-        """Seconds taken and seconds of sound; `apart`: a text begins when the one before it is complete."""
+    def speak(self, texts: Sequence[Sequence[str]], *, apart: bool = False) -> Spoken:
+        """Speak the sentences of texts; `apart`: a text begins when the one before it is complete."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         batches = list(texts) if apart else [[sentence for text in texts for sentence in text]]
         self._process.stdin.write(json.dumps(batches) + "\n")
         self._process.stdin.flush()
-        wall, sound = json.loads(self._process.stdout.readline())
-        return wall, sound
+        return Spoken(*json.loads(self._process.stdout.readline()))
 
 
 def main(kind: str) -> None:
@@ -53,23 +63,21 @@ def main(kind: str) -> None:
         for line in sys.stdin:
             batches = json.loads(line)
             started = time.perf_counter()
-            lengths = [length for batch in batches for length in pool.map(speak, batch)]
-            print(json.dumps([time.perf_counter() - started, sum(lengths)]), flush=True)
+            each = [measured for batch in batches for measured in pool.map(speak, batch)]
+            wall = time.perf_counter() - started
+            print(json.dumps([wall, sum(cpu for cpu, _ in each), sum(sound for _, sound in each)]), flush=True)
 
 
-def _threads() -> tuple[Executor, Callable[[str], float]]:
-    from hibari import Hibari
+def _threads() -> tuple[Executor, Callable[[str], tuple[float, float]]]:
+    _load()
+    return ThreadPoolExecutor(CORES), _speak
 
-    voice = Hibari()
-    return ThreadPoolExecutor(CORES), lambda text: len(voice(text)) / voice.sample_rate
+
+def _processes() -> tuple[Executor, Callable[[str], tuple[float, float]]]:
+    return ProcessPoolExecutor(CORES, multiprocessing.get_context("spawn"), _load), _speak
 
 
 _voice: Any = None
-
-
-def _processes() -> tuple[Executor, Callable[[str], float]]:
-    spawning = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(CORES, mp_context=spawning, initializer=_load), _length
 
 
 def _load() -> None:
@@ -79,8 +87,11 @@ def _load() -> None:
     _voice = Hibari()
 
 
-def _length(text: str) -> float:
-    return len(_voice(text)) / float(_voice.sample_rate)
+def _speak(text: str) -> tuple[float, float]:
+    """Seconds of CPU time and of sound."""
+    started = time.thread_time()
+    samples = _voice(text)
+    return time.thread_time() - started, len(samples) / float(_voice.sample_rate)
 
 
 if __name__ == "__main__":
