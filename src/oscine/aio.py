@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from pathlib import Path
-from typing import Final, TypeVar, Unpack
+from typing import Final, Generic, TypeVar, Unpack
 
 from oscine.api import Oscine
 from oscine.api import Text as SyncText
@@ -213,6 +214,36 @@ async def _awaited(text: Text, call: Callable[[SyncText, Cancel], T]) -> T:
             raise
 
 
+class _Handed(Generic[T]):
+    """What a thread hands to the event loop, which is woken only where it waits: waking it costs a system call."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._items: deque[T] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, item: T) -> None:
+        """Called by the thread. Only the reader sets `_waiter`, so that none it has just set is lost."""
+        self._items.append(item)
+        waiter = self._waiter
+        if waiter is not None:
+            self._loop.call_soon_threadsafe(_wake, waiter)
+
+    async def get(self) -> T:
+        """Called by the one task that reads."""
+        while not self._items:
+            self._waiter = waiter = self._loop.create_future()
+            if not self._items:  # none was put between the two looks
+                await waiter
+            self._waiter = None
+        return self._items.popleft()
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 async def _in_thread(
     text: Text, start: Callable[[SyncText], Stream[T]], started: list[Stream[T]]
 ) -> AsyncGenerator[T, None]:
@@ -220,14 +251,13 @@ async def _in_thread(
 
     It waits while `_AHEAD` items are untaken and is closed when the reader leaves.
     """
-    loop = asyncio.get_running_loop()
-    items: asyncio.Queue[T | BaseException | None] = asyncio.Queue()
+    items: _Handed[T | BaseException | None] = _Handed()
     room = threading.Semaphore(_AHEAD)
     left = threading.Event()
 
     def hand_over(item: T | BaseException | None) -> None:
         if not left.is_set():
-            loop.call_soon_threadsafe(items.put_nowait, item)
+            items.put(item)
 
     with _Source(text) as source:
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from oscine.aio import AsyncStream
 from oscine.audio.formats import Format
@@ -23,7 +23,7 @@ from oscine.http import sse
 from oscine.http.access import counts, needs_key
 from oscine.http.body import json_object
 from oscine.http.errors import UNEXPECTED, Refused, error_object
-from oscine.http.leaving import ClientLeft, UntilLeft
+from oscine.http.leaving import ClientLeft, ClientStalled, UntilLeft
 from oscine.http.schema import ERRORS, SPEECH
 from oscine.http.service import Service
 from oscine.synthesis.result import Report
@@ -163,20 +163,16 @@ class _Answer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stall_s = self.speaking.service.settings.stall_seconds
 
-        async def sending(message: Message) -> None:
-            async with asyncio.timeout(stall_s):
-                await send(message)
-
         with self.held:
             try:
-                async with aclosing(self.speaking.stream), UntilLeft(receive):
-                    await sending({"type": "http.response.start", "status": 200, "headers": self._raw_headers()})
+                async with aclosing(self.speaking.stream), UntilLeft(receive, stall_s) as client:
+                    await send({"type": "http.response.start", "status": 200, "headers": self._raw_headers()})
                     async for data in self._events() if self.as_events else self._audio():
-                        await sending({"type": "http.response.body", "body": data, "more_body": True})
-                    await sending({"type": "http.response.body", "body": b"", "more_body": False})
+                        await client.sending(send, {"type": "http.response.body", "body": data, "more_body": True})
+                    await client.sending(send, {"type": "http.response.body", "body": b"", "more_body": False})
             except ClientLeft:
                 self.speaking.outcome = "left"
-            except TimeoutError:
+            except ClientStalled:
                 self.speaking.outcome = "stalled"
             except OscineError as error:  # the connection is closed without an end, so that the client knows
                 self.speaking.outcome = "failed"
