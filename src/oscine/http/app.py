@@ -98,12 +98,21 @@ def _describe(app: FastAPI, *, keyed: bool) -> None:
                     answers = operation["responses"]
                     if answers.pop("422", None) is not None:
                         answers.setdefault("400", _ERROR)
+                    for answer in answers.values():
+                        _complete(answer)
                     if keyed and "401" in answers:
                         operation["security"] = [{"key": []}]
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to change it
+
+
+def _complete(answer: dict[str, Any]) -> None:
+    """Give the example of an error its nulls again, which the framework leaves out."""
+    example = answer.get("content", {}).get("application/json", {}).get("example", {})
+    if "error" in example:
+        example["error"] = {"message": None, "type": None, "param": None, "code": None, **example["error"]}
 
 
 _ERROR = {

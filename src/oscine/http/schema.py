@@ -11,7 +11,7 @@ from oscine.request import SpeechRequest
 _OPENAI_NAMES: Final = {"text": "input", "format": "response_format"}
 _NOT_HERE: Final = frozenset({"stream"})
 """Fields that this route has no use for."""
-_VOICE: Final = {
+_VOICE: Final[dict[str, Any]] = {
     "anyOf": [
         {"type": "string", "minLength": 1, "maxLength": 200},
         {
@@ -99,14 +99,20 @@ def _speech_body() -> dict[str, Any]:
         if field in _NOT_HERE:
             continue
         name = _OPENAI_NAMES.get(field, field)
-        shape = made["properties"][field]
+        shape = _with_bounds(made["properties"][field])
         shape.pop("title", None)
+        if "type" in shape and not info.is_required():
+            shape["type"] = [shape["type"], "null"]
         others = info.validation_alias.choices if isinstance(info.validation_alias, AliasChoices) else []
         also = ", ".join(str(other) for other in others if other != name)
         if also:
             shape["description"] = f"{shape['description']}; also taken as {also}"
         properties[name] = shape
-    properties["voice"] = {**_VOICE, "description": properties["voice"]["description"]}
+    properties["voice"] = {
+        "anyOf": [*_VOICE["anyOf"], {"type": "null"}],
+        "description": properties["voice"]["description"],
+    }
+    properties["voices"]["anyOf"][0]["additionalProperties"] = _VOICE
     properties["input"] |= {"minLength": 1}
     properties["stream_format"] = {
         "type": "string",
@@ -115,6 +121,16 @@ def _speech_body() -> dict[str, Any]:
         "description": "audio: the bytes of an audio file; sse: server-sent events with base64",
     }
     return {"type": "object", "required": ["input"], "properties": properties}
+
+
+_BOUNDS: Final = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+
+
+def _with_bounds(shape: Any) -> Any:
+    """A schema with its bounds by their right names: pydantic keeps its own ones behind a validator."""
+    if isinstance(shape, dict):
+        return {_BOUNDS.get(name, name): _with_bounds(value) for name, value in shape.items()}
+    return [_with_bounds(each) for each in shape] if isinstance(shape, list) else shape
 
 
 SPEECH: Final[dict[str, Any]] = {
