@@ -150,7 +150,7 @@ def test_all_can_be_done_with_the_keyboard(visit: Visit) -> None:
 
     visit.page.get_by_label("Text to speak").focus()
     keys.press("ControlOrMeta+a")
-    keys.type("Spoken with the keys alone, and stopped by one.")
+    keys.type("Spoken with the keys alone, and stopped by one. " * 5)
     keys.press("Control+Enter")
     visit.is_sounding()
     keys.press("Escape")

@@ -28,8 +28,15 @@ export function cannotRecord() {
 export async function record({ ontick, onend }) {
   // A clone takes over what it hears: nothing may gate, level or clean the voice before.
   const wish = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: wish });
   const context = new AudioContext();
+  context.resume();
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ audio: wish });
+  } catch (error) {
+    context.close();
+    throw error;
+  }
   const analyser = context.createAnalyser();
   analyser.fftSize = 2048;
   context.createMediaStreamSource(stream).connect(analyser);
