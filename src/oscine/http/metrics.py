@@ -21,7 +21,7 @@ class Metrics:
         )
         self.speech = Counter(
             "oscine_speech_requests",
-            "Speech requests that were answered with sound, by how they ended.",
+            "Speech requests that nothing was wrong with, by how they ended.",
             ("engine", "format", "outcome"),
             registry=registry,
         )
