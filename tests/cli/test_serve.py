@@ -30,6 +30,7 @@ BAD_SETTINGS = {
     "OSCINE_DRAIN_SECONDS": ("-1", "above 0"),
     "OSCINE_LOG_TEXT": ("perhaps", "true or false"),
     "OSCINE_MAX_BODY_MB": ("nan", "above 0"),
+    "OSCINE_API_KEYS": (", ,", "separated by commas"),
     "OSCINE_WAIT_SECONDS": ("soon", "above 0"),
 }
 

@@ -61,6 +61,16 @@ def test_one_request_too_many_is_told_at_once_and_when_to_come_back(serve: Serve
     assert speak(running).status_code == 200
 
 
+def test_who_waits_too_long_for_a_first_sound_is_told_and_takes_no_lane_any_more(serve: Serve):
+    engine = Gated("Wait")
+    running = serve(factories={"echo": lambda _: engine}, OSCINE_WAIT_SECONDS="0.1", **ECHO)
+    answer = speak(running, "Wait for it.")
+    assert answer.status_code == 503
+    assert "0.1 s" in refused(answer)["message"]
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+    until(lambda: engine.open_lanes == 0 and active(running) == 0)
+
+
 def test_requests_that_fail_give_their_places_back(serve: Serve):
     running = serve(factories={"echo": lambda _: EchoEngine()}, OSCINE_MAX_REQUESTS="1", **ECHO)
     for fields in ({"speed": 9}, {"voice": "nobody"}, {"seed": "x"}, {"stream_format": 5}, {"text": ""}) * 2:

@@ -111,7 +111,7 @@ def test_errors_are_counted_by_their_type_and_code(serve: Serve):
     }
     until(lambda: counted() == expected, f"{counted()}")
     found = figures(running, headers=key)
-    assert of(found, "oscine_speech_requests_total", engine="echo", format="mp3", outcome="failed") == 1
+    assert of(found, "oscine_speech_requests_total", engine="echo", format="mp3", outcome="failed") == 2
     assert of(found, "oscine_speech_requests_total", engine="echo", format="mp3", outcome="done") == 1
 
 

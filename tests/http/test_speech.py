@@ -22,6 +22,7 @@ from tests.http.asking import (
     Asking,
     Gated,
     by_the_library,
+    call,
     get,
     listen,
     pieces,
@@ -164,12 +165,20 @@ def test_a_script_is_spoken_by_the_voices_it_was_given(serve: Serve):
     assert refused(speak(running, script, voices={"Alice": "nobody"}))["param"] == "voices"
 
 
-def test_texts_that_cannot_be_spoken_are_refused_with_the_name_that_was_sent(server: Running):
-    for text in ("", "   ", "\x00\x01", "😀", "...", 5, None, ["Hello."], {"a": 1}, True, "a" * 100_001):
-        error = refused(answer := speak(server, text))
+@pytest.mark.parametrize("name", ["input", "text"])
+def test_texts_that_cannot_be_spoken_are_refused_under_the_name_that_was_sent(server: Running, name: str):
+    for text in ("", "   ", "\x00\x01", "😀", "...", 5, None, ["Hello."], {"a": 1}, True, "a" * 100_001, "a" * 50_000):
+        answer = call(server, "POST", SPEECH, json={name: text})
         assert answer.status_code == 400
+        error = refused(answer)
         assert error["type"] == "invalid_request_error"
-        assert error["param"] in ("input", "text")
+        assert error["param"] == name, str(text)[:20]
+        assert error["message"].startswith(f"{name} "), error["message"]
+
+
+def test_a_request_without_any_text_is_told_by_openais_name(server: Running):
+    error = refused(call(server, "POST", SPEECH, json={"voice": "heart"}))
+    assert (error["param"], error["message"].split()[0]) == ("input", "input")
 
 
 def test_what_is_wrong_with_a_request_is_told_before_anything_is_spoken(serve: Serve):
