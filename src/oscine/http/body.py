@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oscine.errors import Cancelled, InvalidRequest
-from oscine.http.errors import Refused
+from oscine.http.errors import Refused, error_response
+from oscine.http.protocol import HEADER_BYTES
 
 _LARGE: Final = 64 * 1024
 """Bytes from which on a body is parsed in a thread."""
@@ -24,7 +25,7 @@ _LINGER_S: Final = 2.0
 
 
 class Limits:
-    """Refuses a body that is too large or comes too slowly, while it is being read."""
+    """Refuses headers that are too large, and a body that is too large or comes too slowly, while it is being read."""
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
         self._app = app
@@ -37,19 +38,30 @@ class Limits:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if _size_of_head(scope) > HEADER_BYTES:
+            error = Refused(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"Path and headers are larger than {HEADER_BYTES // 1024} KiB; send less of them.",
+                headers={"connection": "close"},
+            )
+            scope["state"]["error"] = error
+            await error_response(error)(scope, receive, send)
+            return
         declared = headers.get("content-length", "0")
         too_large = len(declared) > 18 or (declared.isdigit() and int(declared) > self._max_bytes)
         whole = "transfer-encoding" not in headers and declared.strip("0") == ""
         deadline = time.monotonic() + self._seconds
+        waits = headers.get("expect", "").lower() == "100-continue"
         taken = 0
         closing = False
 
         async def limited() -> Message:
-            nonlocal taken, whole
+            nonlocal taken, waits, whole
             if whole:
                 return await receive()
             if too_large:
                 raise self._refused()
+            waits = False
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     message = await receive()
@@ -67,10 +79,14 @@ class Limits:
             return message
 
         async def answering(message: Message) -> None:
-            """Close the connection after an answer that did not wait for the body, but let the client read it."""
+            """Close the connection after an answer that did not wait for the body, but let the client read it.
+
+            One that waits for 100 Continue sends no body any more.
+            """
             nonlocal closing
-            if message["type"] == "http.response.start" and not whole and not await _rest(receive, _AT_HAND_S):
-                closing = True
+            starts = message["type"] == "http.response.start"
+            if starts and not whole and (waits or not await _rest(receive, _AT_HAND_S)):
+                closing = not waits
                 message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
             elif closing and not message.get("more_body"):
                 await send({**message, "more_body": True})
@@ -85,6 +101,11 @@ class Limits:
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The body is larger than {self._max_bytes // 1_000_000} MB; send less at once.",
         )
+
+
+def _size_of_head(scope: Scope) -> int:
+    target: int = len(scope["method"]) + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    return target + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 async def _rest(receive: Receive, seconds: float) -> bool:
