@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from oscine.audio.formats import Format
@@ -88,7 +88,7 @@ async def create_voice(request: Request) -> dict[str, Any]:
                 )
             data = await sample.read()
             replace = str(form.get("replace", "")).strip().lower() in ("true", "1", "yes")
-    except (MultiPartException, KeyError, ValueError):
+    except (HTTPException, KeyError, ValueError):  # the first is how Starlette says that it is no such form
         raise InvalidRequest(_FORM) from None
 
     def kept() -> dict[str, Any]:
