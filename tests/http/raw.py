@@ -111,13 +111,15 @@ def read(sock: socket.socket) -> Answer:
         answer.status, answer.headers = status, headers
         if headers.get("transfer-encoding") == "chunked":
             _chunks(file, answer)
+        elif status in (204, 304):
+            answer.whole = True
         elif "content-length" in headers:
             length = int(headers["content-length"])
             while len(answer.body) < length and (data := file.read(length - len(answer.body))):
                 answer.body += data
             answer.whole = len(answer.body) == length
         else:
-            answer.body, answer.whole = file.read(), status in (204, 304)
+            answer.body = file.read()
     return answer
 
 
