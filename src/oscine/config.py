@@ -27,6 +27,14 @@ def _names(value: object) -> object:
     return tuple(name for name in map(str.strip, value.split(",")) if name) if isinstance(value, str) else value
 
 
+def _keys(value: object) -> object:
+    """Commas alone are a mistake that would leave a server open to all."""
+    keys = _names(value)
+    if isinstance(value, str) and not keys:
+        raise ValueError("no key")
+    return keys
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -36,7 +44,7 @@ _SECONDS = "a number of seconds above 0"
 _PORT = "a port from 0 to 65535"
 Folder = Annotated[Path, BeforeValidator(_expand)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_names)]
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_keys)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -118,7 +126,9 @@ class Settings(BaseModel):
     port: Port = Field(default=8000, validation_alias="PORT", description=_PORT)
     port_health: Port | None = Field(default=None, validation_alias="PORT_HEALTH", description=_PORT)
     """A second port of the server, for health checks; None: only the first."""
-    api_keys: Secrets = Field(default=(), validation_alias="OSCINE_API_KEYS")
+    api_keys: Secrets = Field(
+        default=(), validation_alias="OSCINE_API_KEYS", description="keys, separated by commas; unset: no key is needed"
+    )
     """Bearer keys of the server, separated by commas; none: open to all who reach it."""
     cors_origins: Names = Field(default=(), validation_alias="OSCINE_CORS_ORIGINS")
     """Origins whose pages may call the server, separated by commas; `*`: all."""

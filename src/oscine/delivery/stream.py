@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from oscine.audio.formats import Format
+from oscine.errors import Cancelled
 from oscine.synthesis.plan import Plan
 from oscine.synthesis.result import Report
 
@@ -51,6 +52,9 @@ class Stream(Generic[T]):
         self._tell = report
         self._report: Report | None = None
         self._closed = False
+        self._closed_by: int | None = None
+        """The thread that ended it early; another one that reads must not take that for the end."""
+        self._reading = threading.Lock()
 
     @property
     def report(self) -> Report | None:
@@ -62,15 +66,22 @@ class Stream(Generic[T]):
 
     def __next__(self) -> T:
         try:
-            return next(self._source)
-        except StopIteration:
-            if self._report is None and not self._closed:
-                self._report = self._tell()
-            self.close()
-            raise
-        except BaseException:
-            self.close()
-            raise
+            with self._reading:
+                try:
+                    return next(self._source)
+                except StopIteration:
+                    if self._closed_by not in (None, threading.get_ident()) and self._report is None:
+                        raise Cancelled("The request was cancelled.") from None
+                    if self._report is None and not self._closed:
+                        self._report = self._tell()
+                    self._stop()
+                    raise
+                except BaseException:
+                    self._stop()
+                    raise
+        finally:
+            if self._closed:
+                self._free()
 
     def __enter__(self) -> Stream[T]:
         return self
@@ -83,8 +94,20 @@ class Stream(Generic[T]):
 
     def close(self) -> None:
         """Stop speaking; idempotent."""
+        if self._closed_by is None:
+            self._closed_by = threading.get_ident()
+        self._stop()
+        self._free()
+
+    def _stop(self) -> None:
         self._closed = True
         self._close()
-        if isinstance(self._source, Generator):
-            with suppress(ValueError):  # another thread is reading, and is about to be told that it is over
-                self._source.close()
+
+    def _free(self) -> None:
+        """Close the source, unless a thread is reading: that one does it, for closing a generator that runs crashes."""
+        if self._reading.acquire(blocking=False):
+            try:
+                if isinstance(self._source, Generator):
+                    self._source.close()
+            finally:
+                self._reading.release()

@@ -54,10 +54,22 @@ async def create_speech(request: Request) -> Response:
         except ClientLeft:
             speaking.outcome = "left"
             return Response(status_code=CLIENT_LEFT)
+        except OscineError as error:
+            speaking.outcome = "failed"
+            raise _as_sent(error, fields) from None
         except BaseException:
             speaking.outcome = "failed"
             raise
         return _Answer(speaking, first, as_events, held.pop_all())
+
+
+def _as_sent(error: OscineError, fields: Mapping[str, Any]) -> OscineError:
+    """The error by the name that OpenAI's clients know the text by, unless the client called it `text`."""
+    if error.param == "text" and "text" not in fields:
+        error.param = "input"
+        if error.message.startswith("text "):
+            error.message = f"input {error.message.removeprefix('text ')}".replace(" or --max-text", "")
+    return error
 
 
 def _stream_format(given: object) -> str:
@@ -75,6 +87,7 @@ class _Speaking:
         self.service = service
         self.stream: AsyncStream[bytes] = service.oscine.stream_fields(fields)
         self.outcome = "done"
+        self._state = request.state
         self._facts: dict[str, object] = request.state.facts
         self._started: float = request.state.started
         self._first_s: float | None = None
@@ -132,6 +145,11 @@ class _Speaking:
             headers["x-oscine-warnings"] = _header(" ".join(opening.warnings)[:2000])
         return headers
 
+    def fail(self, error: OscineError) -> None:
+        """Note what broke it after its first sound."""
+        self.outcome = "failed"
+        self._state.error = error
+
     def tell(self) -> None:
         """Note how it ended."""
         opening, report, metrics = self.stream.opening, self.stream.report, self.service.metrics
@@ -175,8 +193,7 @@ class _Answer(Response):
             except ClientStalled:
                 self.speaking.outcome = "stalled"
             except OscineError as error:  # the connection is closed without an end, so that the client knows
-                self.speaking.outcome = "failed"
-                scope["state"]["error"] = error
+                self.speaking.fail(error)
             except BaseException:
                 self.speaking.outcome = "failed"
                 raise
@@ -208,7 +225,7 @@ class _Answer(Response):
         yield sse.done(self.speaking.report)
 
     def _broken(self, error: OscineError) -> bytes:
-        self.speaking.outcome = "failed"
+        self.speaking.fail(error)
         return sse.error(error_object(error))
 
 
