@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -45,7 +45,7 @@ def _good() -> bytes:
     return multipart(field("name", "bert"), sample())[0]
 
 
-MALFORMED = {
+MALFORMED: dict[str, Callable[[], bytes]] = {
     "no boundary": lambda: form(_good(), "multipart/form-data"),
     "an empty boundary": lambda: form(_good(), "multipart/form-data; boundary="),
     "another boundary": lambda: form(_good(), "multipart/form-data; boundary=other"),

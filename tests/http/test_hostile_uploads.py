@@ -9,7 +9,7 @@ import struct
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 import numpy as np
@@ -109,7 +109,7 @@ def flac_that_claims(samples: int) -> bytes:
 
 
 HLS = b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n%s\n#EXT-X-ENDLIST\n"
-WRONG = {
+WRONG: dict[str, Callable[[], bytes]] = {
     "empty": lambda: b"",
     "one byte": lambda: b"R",
     "text": lambda: b"Hello, I am a recording, trust me. " * 100,
