@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from oscine import config
 from oscine.config import Settings
@@ -28,6 +28,26 @@ VARIABLES: dict[str, tuple[str, Any, str, Any, list[str]]] = {
     "CHUNK_SILENCE_MS": ("chunk_silence_ms", None, "200", 200, ["-1", "2001", "x"]),
     "DEFAULT_SPEAKER": ("default_speaker", None, "Alice", "Alice", []),
     "DEFAULT_CFG_SCALE": ("default_cfg_scale", None, "1.3", 1.3, ["0", "10.5", "x"]),
+    "OSCINE_PRELOAD": ("preload", "auto", "NEVER", "never", ["sometimes"]),
+    "OSCINE_MAX_REQUESTS": ("max_requests", 256, "64", 64, ["0", "-1", "x"]),
+    "OSCINE_HOST": ("host", "127.0.0.1", "0.0.0.0", "0.0.0.0", []),
+    "PORT": ("port", 8000, "0", 0, ["-1", "65536", "http"]),
+    "PORT_HEALTH": ("port_health", None, "8001", 8001, ["-1", "65536", "http"]),
+    "OSCINE_API_KEYS": ("api_keys", (), "sk-1, sk-2", (SecretStr("sk-1"), SecretStr("sk-2")), [",", " , ,"]),
+    "OSCINE_CORS_ORIGINS": (
+        "cors_origins",
+        (),
+        "https://a.example, https://b.example",
+        ("https://a.example", "https://b.example"),
+        [],
+    ),
+    "OSCINE_RATE_LIMIT": ("rate_limit", None, "60/minute", "60/minute", []),
+    "OSCINE_MAX_BODY_MB": ("max_body_mb", 16, "0.5", 0.5, ["0", "-1", "x"]),
+    "OSCINE_BODY_SECONDS": ("body_seconds", 120, "30", 30, ["0", "-1", "x"]),
+    "OSCINE_WAIT_SECONDS": ("wait_seconds", 120, "30", 30, ["0", "-1", "x"]),
+    "OSCINE_STALL_SECONDS": ("stall_seconds", 300, "30", 30, ["0", "-1", "x"]),
+    "OSCINE_DRAIN_SECONDS": ("drain_seconds", 30, "5", 5, ["0", "-1", "x"]),
+    "OSCINE_LOG_TEXT": ("log_text", False, "true", True, ["perhaps"]),
 }
 
 
@@ -51,7 +71,7 @@ def test_a_wrong_value_is_a_sentence_that_names_the_variable(name: str):
     for wrong in VARIABLES[name][4]:
         with pytest.raises(InvalidRequest) as caught:
             Settings.from_env({name: wrong})
-        assert caught.value.message.startswith(f"The setting {name} must be a")
+        assert caught.value.message.startswith(f"The setting {name} must be ")
         assert caught.value.message.endswith(".")
         assert caught.value.param == name
 
