@@ -120,10 +120,15 @@ def test_an_engine_that_is_not_installed_makes_the_server_broken_and_names_those
 
 
 @pytest.mark.parametrize("preload", ["auto", "always"])
-def test_the_engine_is_loaded_and_warm_before_the_server_says_that_it_is_ready(serve: Serve, preload: str):
-    engine = EchoEngine()
-    running = serve(factories={"echo": lambda _: engine}, OSCINE_PRELOAD=preload, **ECHO)
-    assert ping(running) == 200
+def test_the_engine_has_spoken_before_the_server_says_that_it_is_ready(serve: Serve, preload: str):
+    engine = Gated("")  # says nothing at all yet
+    running = serve(factories={"echo": lambda _: engine}, OSCINE_PRELOAD=preload, wait=False, **ECHO)
+    until(lambda: engine.open_lanes)
+    assert ping(running) == 204
+    assert health(running)["ready"] is False
+    engine.open_gate()
+    until(lambda: ping(running) == 200)
+    assert health(running)["ready"] is True
     assert engine.counts.loads == 1
     assert engine.counts.opened == engine.counts.closed == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_one_request_too_many_is_told_at_once_and_when_to_come_back(serve: Serve
     assert {answer.status_code for answer in asking.join()} == {200}
     until(lambda: active(running) == 0)
     assert speak(running).status_code == 200
+
+
+def test_a_full_server_says_so_before_a_body_was_sent(serve: Serve):
+    engine = Gated("Wait")
+    running = serve(factories={"echo": lambda _: engine}, OSCINE_MAX_REQUESTS="1", **ECHO)
+    with Asking() as asking:
+        asking.ask(running, "Wait for it.")
+        until(lambda: active(running) == 1)
+        with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as client:
+            client.sendall(f"POST {SPEECH} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n".encode())
+            assert client.recv(12) == b"HTTP/1.1 429"
+        engine.open_gate()
+    assert asking.join()[0].status_code == 200
 
 
 def test_who_waits_too_long_for_a_first_sound_is_told_and_takes_no_lane_any_more(serve: Serve):
