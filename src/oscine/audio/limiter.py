@@ -67,18 +67,31 @@ class TruePeakLimiter:
 
     def _advance(self) -> Samples:
         self._needed = np.concatenate([self._needed, self._need()])
-        ready = len(self._needed) - self._reach
-        if ready <= 0:
-            return np.zeros(0, np.float32)
-        quiet = self._level == 0 and not self._needed.any() and not self._held.any()
-        held = np.zeros(ready, np.int64) if quiet else self._hold(ready)
-        self._needed = self._needed[ready:]
-        recent = np.concatenate([self._held, held])
-        self._held = recent[-self._attack :]
-        given, self._waiting = self._waiting[:ready], self._waiting[ready:]
-        skip = min(self._skip, ready)
+        out = []
+        while (ready := len(self._needed) - self._reach) > 0:
+            quiet = self._quiet(ready)
+            out.append(self._take(quiet) if quiet else self._limit(min(ready, _STRETCH)))
+        return np.concatenate(out) if out else np.zeros(0, np.float32)
+
+    def _quiet(self, ready: int) -> int:
+        """How many of the `ready` samples pass as they are."""
+        if self._level or self._held.any():
+            return 0
+        first = int((self._needed < 0).argmax())
+        return ready if not self._needed[first] else min(ready, max(0, first - self._reach))
+
+    def _take(self, count: int) -> Samples:
+        given, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._needed = self._needed[count:]
+        skip = min(self._skip, count)
         self._skip -= skip
-        return (given if quiet else self._turn_down(given, recent))[skip:]
+        return given[skip:]
+
+    def _limit(self, count: int) -> Samples:
+        recent = np.concatenate([self._held, self._hold(count)])
+        self._held = recent[-self._attack :]
+        turned = self._turn_down(self._waiting[:count], recent)
+        return turned[count - len(self._take(count)) :]
 
     def _need(self) -> Gain:
         n = (len(self._context) - BEFORE - AFTER) // BLOCK * BLOCK
@@ -97,7 +110,7 @@ class TruePeakLimiter:
         return need
 
     def _hold(self, ready: int) -> Gain:
-        least = _sliding_minimum(self._needed, self._reach + 1)[:ready]
+        least = _sliding_minimum(self._needed[: ready + self._reach], self._reach + 1)
         ramp = self._release * np.arange(1, ready + 1)
         held = np.minimum(np.minimum.accumulate(least - ramp), self._level) + ramp
         np.minimum(held, 0, out=held)
@@ -113,6 +126,8 @@ class TruePeakLimiter:
         return limited
 
 
+_STRETCH: Final = 2048
+"""Samples that are worked on at once where something is to be done."""
 _STEP_DB: Final = 1e-5
 _MARGIN_DB: Final = 0.01
 _RINGING: Final = 4

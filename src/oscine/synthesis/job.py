@@ -154,12 +154,17 @@ class Job:
         if self._playing_since is None:
             self._playing_since = time.monotonic()
         self._read_samples += samples
-        self._scheduler._wake.notify_all()
+        self._may_go_on(samples)
 
     def _retire(self, take: Take) -> None:
         if take in self._takes:
             self._takes.remove(take)
-        self._scheduler._wake.notify_all()
+        self._may_go_on(0)
+
+    def _may_go_on(self, samples: int) -> None:
+        """Wake the owner where lanes may pause because so much waited for the reader."""
+        if self._waiting() + samples > AHEAD_S * self._scheduler.engine.info.sample_rate:
+            self._scheduler._wake.notify_all()
 
     def _next_waiting(self) -> Take | None:
         return next((take for take in self._takes if take._lane is None and not take._over), None)

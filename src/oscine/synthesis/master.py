@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from oscine.audio.formats import Format
+from oscine.audio.learned import LearnedLoudness
 from oscine.audio.limiter import TruePeakLimiter
 from oscine.audio.loudness import LoudnessMeter, TruePeakMeter, dbtp, integrated_loudness
 from oscine.audio.waveform import Samples
@@ -37,7 +38,7 @@ MAX_GAIN_DB: Final = 30.0
 BLOCK_S: Final = 1.0
 FIRST_BLOCK_S: Final = 0.2
 """What of a stream's piece is mastered first, so that it can leave."""
-STREAM_BLOCK_S: Final = 2.0
+STREAM_BLOCK_S: Final = 4.0
 """What follows: mastered long before the first is heard, and in few steps, each of which costs something."""
 SLEW_DB_PER_S: Final = 0.5
 """How fast a stream's gain may move; slower than anybody hears as a change."""
@@ -167,7 +168,7 @@ class StreamMaster:
     def __init__(self, sample_rate: int, target_lufs: float | None, *, ceiling_dbtp: float) -> None:
         self._rate = sample_rate
         self._target = target_lufs
-        self._heard = LoudnessMeter(sample_rate)
+        self._heard = LearnedLoudness(sample_rate)
         self._limiter = TruePeakLimiter(sample_rate, ceiling_dbtp)
         self._energy_in = self._energy_out = 0.0
         self._waiting: Samples = _NOTHING

@@ -56,6 +56,8 @@ class Scheduler:
         """When the engine was first ready, on the monotonic clock."""
         self._failure: OscineError | None = None
         self._reloads = 0
+        self._suspicious = False
+        """Some takes were open when the engine broke."""
         self._thread = threading.Thread(target=self._run, name=f"oscine-{engine.info.name}", daemon=True)
         self._thread.start()
 
@@ -200,8 +202,11 @@ class Scheduler:
         info = self.engine.info
         while True:
             waiting = most_urgent(self._jobs, info.sample_rate)
-            broken = suspects(self._jobs, info.sample_rate)
-            if broken or any(take._suspect for take in self._open.values()):
+            broken = suspects(self._jobs, info.sample_rate) if self._suspicious else []
+            self._suspicious = bool(broken) or (
+                self._suspicious and any(take._suspect for job in self._jobs for take in job._takes if not take._over)
+            )
+            if broken or (self._suspicious and any(take._suspect for take in self._open.values())):
                 if self._open:
                     return bool(waiting)
                 waiting = broken
@@ -282,7 +287,7 @@ class Scheduler:
             alone = len(self._open) == 1
             for lane, take in self._open.items():
                 lane.stop.set()
-                take._suspect = True
+                take._suspect = self._suspicious = True
                 take._broke += alone
                 take._attempts -= not alone
                 if self._may_retry(take):
