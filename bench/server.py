@@ -210,9 +210,10 @@ def players(verdict: Verdict, size: Size) -> None:
         load("loop", server.url, texts=_texts(32)[0], clients=16, fields=PCM)
         for name, book in (("alone", ""), ("with a book into a file", of_length(110)[:99_000])):
             seen = load("play", server.url, texts=texts, clients=PLAYERS, fields=PCM, book=book)
-            gaps = [gap * 1e3 for player in seen["gaps"] for gap in player]
-            longest = max(gaps, default=0.0)
+            gaps = [(gap * 1e3, after) for player in seen["gaps"] for gap, after in player]
+            longest, after = max(gaps, default=(0.0, 0.0))
             figures = f"longest gap {longest:.0f} ms  gaps {len(gaps)}  in {seen['bytes'] / BYTES_PER_S:.0f} s of sound"
+            figures += f"  the longest after {after:.1f} s" if gaps else ""
             verdict.line(name, figures, longest <= GAP_MS, f"at most {GAP_MS:g} ms")
 
 

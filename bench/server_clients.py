@@ -107,17 +107,18 @@ async def burst(url: str, texts: Sequence[str], clients: int, fields: Found) -> 
 
 
 async def play(url: str, texts: Sequence[str], clients: int, fields: Found, book: str = "") -> Found:
-    """`clients` that each play one text as it arrives, all at once: the gaps that each would hear, in seconds.
+    """`clients` that each play one text as it arrives, all at once: the gaps that each would hear, as (length, seconds
+    of sound before it).
 
     With a book, one client more takes that as an MP3 meanwhile, as fast as it comes.
     """
     crowd = await _connected(url, clients)
     background = asyncio.create_task(_take_book(url, book)) if book else None
-    gaps: list[list[float]] = []
+    gaps: list[list[tuple[float, float]]] = []
     answers: list[tuple[float, float, int]] = []
 
     async def listen(client: Client, text: str) -> None:
-        heard: list[float] = []
+        heard: list[tuple[float, float]] = []
         answers.append(await _answer(client, text, fields, _Player(heard).take))
         gaps.append(heard)
 
@@ -152,9 +153,10 @@ async def leave(url: str, texts: Sequence[str], clients: int, fields: Found) -> 
 class _Player:
     """Plays at the speed of time from its first byte, and notes each time when it had nothing to play."""
 
-    def __init__(self, gaps: list[float]) -> None:
+    def __init__(self, gaps: list[tuple[float, float]]) -> None:
         self._gaps = gaps
         self._dry_at: float | None = None
+        self._taken_s = 0.0
 
     async def take(self, count: int) -> None:
         """Add so many bytes; waits while there is enough in hand."""
@@ -162,8 +164,9 @@ class _Player:
         if self._dry_at is None:
             self._dry_at = now
         if now > self._dry_at:
-            self._gaps.append(now - self._dry_at)
+            self._gaps.append((now - self._dry_at, self._taken_s))
             self._dry_at = now
+        self._taken_s += count / BYTES_PER_S
         self._dry_at += count / BYTES_PER_S
         if self._dry_at - now > IN_HAND_S:
             await asyncio.sleep(self._dry_at - now - IN_HAND_S)
