@@ -17,13 +17,17 @@ from oscine.audio.formats import Format
 from oscine.engines.protocol import EngineInfo, Preset
 from oscine.errors import InvalidRequest, NotAvailable
 from oscine.http.access import counts, needs_key
-from oscine.http.schema import KEYED, VOICE_UPLOAD
+from oscine.http.schema import ERRORS, KEYED, VOICE_UPLOAD
 from oscine.http.service import Service
 from oscine.voices.library import UPLOAD, VoiceFile
 from oscine.voices.names import exact
 
 SAMPLE: Final = dataclasses.replace(UPLOAD, max_bytes=10 * 1024 * 1024)
 """What an uploaded recording may be; the size is OpenAI's."""
+_Answers = dict[int | str, dict[str, Any]]
+_FOUND: Final[_Answers] = {**KEYED, 404: ERRORS[404]}
+_KEPT: Final[_Answers] = {status: ERRORS[status] for status in (400, 401, 408, 413, 429, 500)}
+"""How these routes answer what cannot be done."""
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _LONGEST_FIELD: Final = 16 * 1024
 _REFUSALS: Final = frozenset({"false", "no", "0", "off", "none"})
@@ -63,7 +67,7 @@ async def list_voices(
     summary="Keep a recording as a voice",
     dependencies=[Depends(counts)],
     openapi_extra=VOICE_UPLOAD,
-    responses=KEYED,
+    responses=_KEPT,
 )
 async def create_voice(request: Request) -> dict[str, Any]:
     """Decodes the recording before it is kept; a voice of that name is replaced only if `replace` is true."""
@@ -97,6 +101,13 @@ async def create_voice(request: Request) -> dict[str, Any]:
         raise InvalidRequest(_FORM) from None
 
     def kept() -> dict[str, Any]:
+        info = _info(service, None)
+        if exact(name.strip(), [preset.name for preset in info.presets]):  # it would never be heard
+            raise InvalidRequest(
+                f"name is that of a voice that comes with {info.name}; choose another.",
+                param="name",
+                code="voice_exists",
+            )
         try:
             voice = service.studio.library.add(name, data, replace=replace, limits=SAMPLE, field="audio_sample")
         except InvalidRequest as error:
@@ -104,12 +115,12 @@ async def create_voice(request: Request) -> dict[str, Any]:
                 raise
             said = error.message.removeprefix("voice")  # the field is another one here
             raise InvalidRequest(f"name{said}", param="name", code=error.code) from None
-        return _recording(voice, _info(service, None))
+        return _recording(voice, info)
 
     return await asyncio.to_thread(kept)
 
 
-@router.get("/v1/audio/voices/{voice_id}", operation_id="getVoice", summary="Show a voice", responses=KEYED)
+@router.get("/v1/audio/voices/{voice_id}", operation_id="getVoice", summary="Show a voice", responses=_FOUND)
 async def get_voice(request: Request, voice_id: str) -> dict[str, Any]:
     """What is known of it; of a recording also its length and its loudness."""
     service: Service = request.app.state.service
@@ -132,7 +143,12 @@ async def get_voice(request: Request, voice_id: str) -> dict[str, Any]:
     return await asyncio.to_thread(found)
 
 
-@router.delete("/v1/audio/voices/{voice_id}", operation_id="deleteVoice", summary="Delete a recording", responses=KEYED)
+@router.delete(
+    "/v1/audio/voices/{voice_id}",
+    operation_id="deleteVoice",
+    summary="Delete a recording",
+    responses={**_FOUND, 500: ERRORS[500]},
+)
 async def delete_voice(request: Request, voice_id: str) -> dict[str, Any]:
     """Deletes the recording of this very name; an engine's own voices stay."""
     service: Service = request.app.state.service
@@ -152,7 +168,7 @@ async def delete_voice(request: Request, voice_id: str) -> dict[str, Any]:
     operation_id="getVoiceSample",
     summary="Hear a recording",
     response_class=Response,
-    responses={**KEYED, 200: {"description": "The recording.", "content": {"audio/*": {}}}},
+    responses={**_FOUND, 200: {"description": "The recording.", "content": {"audio/*": {}}}},
 )
 async def get_sample(request: Request, voice_id: str) -> Response:
     """The recording as it was kept."""
