@@ -45,8 +45,8 @@ def checked_error(content_type: str, body: Any) -> dict[str, Any]:
     error: dict[str, Any] = body["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert isinstance(error["message"], str)
-    assert error["message"].endswith(".")
-    assert len(error["message"]) < 600
+    assert 10 < len(error["message"]) < 600
+    assert error["message"].isprintable()
     assert isinstance(error["type"], str)
     assert error["type"]
     assert error["param"] is None or isinstance(error["param"], str)
