@@ -7,7 +7,7 @@ import sys
 
 from bench.processes import machine
 
-NAMES = ("startup", "first_audio", "long_text", "memory", "mp3_effort", "quality")
+NAMES = ("startup", "first_audio", "long_text", "memory", "mp3_effort", "quality", "server", "server_memory")
 
 
 def main(names: list[str]) -> int:
