@@ -15,7 +15,7 @@ from oscine.errors import InvalidRequest, SynthesisFailed
 from oscine.request import SpeechRequest
 from oscine.synthesis.studio import Studio
 from tests.echo import EchoEngine, Failure
-from tests.http.asking import FORMATS, HELLO, samples_of, until
+from tests.http.asking import FORMATS, HELLO, Gated, samples_of, until
 
 
 @pytest.fixture
@@ -159,3 +159,19 @@ def test_leaving_frees_the_lanes_also_before_the_first_piece(studio: Studio, eng
 
     asyncio.run(main())
     until(lambda: engine.open_lanes == 0)
+
+
+def test_who_leaves_while_nothing_is_heard_yet_frees_the_lanes_at_once(tmp_path: Path):
+    engine = Gated("Wait")  # and nothing ever opens the gate
+
+    async def main(studio: Studio) -> None:
+        stream = AsyncOscine(studio=studio).stream_fields({"input": "Wait for it."})
+        waiting = asyncio.create_task(anext(stream))
+        await asyncio.to_thread(until, lambda: engine.open_lanes)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.to_thread(until, lambda: not engine.open_lanes)
+
+    with Studio(Settings(volume=tmp_path, engine="echo"), factories={"echo": lambda _: engine}) as studio:
+        asyncio.run(main(studio))

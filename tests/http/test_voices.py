@@ -144,6 +144,24 @@ def test_a_voice_is_replaced_only_when_that_is_asked_for(cloning: Running):
     assert [voice["id"] for voice in listed(cloning)].count("Marie") == 1
 
 
+def test_a_name_of_the_engines_own_is_refused_for_nobody_would_ever_hear_it(cloning: Running):
+    for name in ("low", "HIGH", " low ", "low.wav", "away"):
+        for replace in ("false", "true"):
+            answer = keep(cloning, name, replace=replace)
+            assert answer.status_code == 400, name
+            error = refused(answer)
+            assert (error["param"], error["code"]) == ("name", "voice_exists")
+    assert [voice["id"] for voice in listed(cloning)] == ["low", "high", "away"]
+
+
+def test_a_recording_that_has_such_a_name_all_the_same_can_be_heard_and_deleted(cloning: Running):
+    cloning.studio.library.add("low", recording())
+    assert get(cloning, f"{VOICES}/low").json()["type"] == "preset"
+    assert get(cloning, f"{VOICES}/low/sample").content == recording()
+    assert call(cloning, "DELETE", f"{VOICES}/low").json()["deleted"] is True
+    assert [voice["id"] for voice in listed(cloning)] == ["low", "high", "away"]
+
+
 def test_what_is_wrong_with_an_upload_is_named(cloning: Running):
     cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({}, {"name": "Marie"}, "audio_sample"),
