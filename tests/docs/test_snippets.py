@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from oscine.cli import app as command
 from oscine.config import Settings
-from tests.docs.pages import PAGES, blocks, name
+from tests.docs.pages import PAGES, Block, blocks, name
+from tests.http.conftest import is_ready, running
+from tests.http.page.conftest import FLAGS, chromium
 
 REASONS = {
     "needs a sound device",
@@ -25,10 +31,13 @@ REASONS = {
     "sets up the project",
     "takes minutes",
     "needs another program",
+    "starts a server",
 }
 RUN = ("python", "sh", "console")
 VARIABLES = [str(field.validation_alias or field.alias) for field in Settings.model_fields.values()]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+SERVER: Final = "http://127.0.0.1:8000"
+"""Where the pages have the server; in the tests it is on another port."""
 OPERATORS = re.compile(r"[|<>;&$]")
 
 
@@ -43,24 +52,70 @@ def test_every_snippet_of_a_page_runs_as_it_stands_there(
 ):
     fresh_machine(monkeypatch, tmp_path)
     install_engine(monkeypatch, tmp_path, page)
+    shown = [block for block in blocks(page) if block.reason is None]
     names: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks(page):
-        if block.reason is not None:
-            continue
-        if block.file is not None:
-            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
-        elif block.language == "python":
-            source = "\n" * (block.line - 1) + block.text
-            exec(compile(source, name(page), "exec", dont_inherit=True), names)
-        elif block.language == "sh":
-            for line, code in commands(block.text):
-                done, output = run(line, capfd, monkeypatch)
-                assert done == code, f"{block.place}: {line}\n{output}"
-        elif block.language == "console":
-            for line, code, shown in session(block.text):
-                done, output = run(line, capfd, monkeypatch)
-                assert done == code, f"{block.place}: {line}\n{output}"
-                assert alike(output) == alike(shown), f"{block.place}: {line}\nprints:\n{output}"
+    with ExitStack() as stack:
+        address = SERVER
+        if any(SERVER in block.text for block in shown if block.language in RUN):
+            if shutil.which("curl") is None:
+                pytest.skip("no curl here, which the page uses: install the system's curl package")
+            server = is_ready(stack.enter_context(running(tmp_path / "served")))
+            monkeypatch.setattr(socket.socket, "connect", only_to(server.port))
+            address = server.url
+        for block in shown:
+            text = block.text.replace(SERVER, address)
+            if block.file is not None:
+                (tmp_path / block.file).write_text(text, encoding="utf-8")
+            elif block.language == "python":
+                source = "\n" * (block.line - 1) + text
+                exec(compile(source, name(page), "exec", dont_inherit=True), names)
+            elif block.language == "sh":
+                for line, code in commands(text):
+                    done, output = run(line, capfd, monkeypatch)
+                    assert done == code, f"{block.place}: {line}\n{output}"
+            elif block.language == "console":
+                for line, code, printed in session(text):
+                    done, output = run(line, capfd, monkeypatch)
+                    assert done == code, f"{block.place}: {line}\n{output}"
+                    assert alike(output) == alike(printed), f"{block.place}: {line}\nprints:\n{output}"
+
+
+SCRIPTS: Final = [block for page in PAGES for block in blocks(page) if block.language == "js" and not block.reason]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that lets every page in."""
+    with running(tmp_path_factory.mktemp("served"), OSCINE_CORS_ORIGINS="*") as found:
+        yield is_ready(found).url
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here: install the system's nodejs package")
+@pytest.mark.parametrize("block", [block for block in SCRIPTS if block.note != "page"], ids=lambda block: block.place)
+def test_every_script_for_node_runs_as_it_stands_there(block: Block, server: str):
+    done = subprocess.run(
+        ["node", "--input-type=module", "--eval", block.text.replace(SERVER, server)], capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, f"{block.place}\n{done.stderr.decode(errors='replace')}"
+    assert done.stdout
+
+
+@pytest.mark.parametrize("block", [block for block in SCRIPTS if block.note == "page"], ids=lambda block: block.place)
+def test_every_script_for_a_page_is_heard_in_a_browser(block: Block, server: str):
+    """In a page of another origin."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        try:
+            page = browser.new_page()
+            page.goto(f"{server.replace('127.0.0.1', 'localhost')}/v1/test")
+            script = block.text.replace(SERVER, server)
+            heard = page.evaluate(
+                f"async () => {{ {script}; while (!player.ended) await new Promise((r) => setTimeout(r, 20));"
+                " return player.currentTime; }"
+            )
+        finally:
+            browser.close()
+    assert heard > 0.5
 
 
 def test_a_block_that_is_not_run_says_why():
@@ -90,6 +145,11 @@ def fresh_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("HIBARI_HOME", str(folder / "hibari"))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setattr(socket.socket, "connect", no_network)
+    for variable in [known for known in os.environ if known.lower().endswith("_proxy")]:
+        monkeypatch.delenv(variable)
+    # A request that was refused is a command that failed.
+    (folder / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
+    monkeypatch.setenv("CURL_HOME", str(folder))
 
 
 def install_engine(monkeypatch: pytest.MonkeyPatch, folder: Path, page: Path) -> None:
@@ -174,6 +234,20 @@ def options_of(words: list[str]) -> set[str]:
     return {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)} | {
         "--help"
     }
+
+
+CONNECT: Final = socket.socket.connect
+
+
+def only_to(port: int) -> Any:
+    """What a socket connects with where nothing but one server can be reached."""
+
+    def connect(itself: socket.socket, address: Any) -> None:
+        if address != ("127.0.0.1", port):
+            no_network()
+        CONNECT(itself, address)
+
+    return connect
 
 
 def no_network(*_: object) -> NoReturn:
