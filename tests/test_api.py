@@ -560,7 +560,7 @@ def test_leaving_an_async_stream_stops_its_writer(settings: Settings):
             async for _ in stream:
                 break
             start = time.monotonic()
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
             await asyncio.wait_for(stopped.wait(), 30)
             assert time.monotonic() - start < 30
 

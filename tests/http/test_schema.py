@@ -99,12 +99,7 @@ def test_every_route_is_described(described: Running) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason="its 404 is not described"))
-        if name == "getModel"
-        else pytest.param(name)
-        for name in sorted(OPERATIONS)
-    ],
+    sorted(OPERATIONS),
 )
 def test_requests_made_from_the_description_get_answers_that_it_knows(described: Running, name: str) -> None:
     examples = 30 if name in REFUSES else 10

@@ -254,7 +254,7 @@ def test_leaving_an_asynchronous_stream_early_frees_its_lanes(tmp_path: Path) ->
             stream = oscine.stream(STORY * 100)
             async for _ in stream:
                 break
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
             await asyncio.to_thread(until, lambda: engine.open_lanes == 0 and not studio.scheduler("echo")._jobs)
 
     asyncio.run(leave())

@@ -66,6 +66,7 @@ def add(
     """Add a reference recording to the library."""
     from oscine.synthesis.studio import Studio
     from oscine.voices.library import RECORDING
+    from oscine.voices.names import exact
 
     most = RECORDING.max_bytes
     try:
@@ -82,6 +83,13 @@ def add(
             f"file: the recording is larger than {most // 1024**2} MB; cut it to 120 seconds.", param="file"
         )
     with Studio() as studio:
+        info = studio.registry.get(studio.registry.select(None, None)).info
+        if exact(name.strip(), [preset.name for preset in info.presets]):
+            raise InvalidRequest(
+                f"name is that of a voice that comes with {info.name}, which would be heard instead; choose another.",
+                param="name",
+                code="voice_exists",
+            )
         voice = studio.library.add(name, data, replace=replace, limits=RECORDING, field="file")
         print(f"added {voice.name}")
 

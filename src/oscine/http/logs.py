@@ -23,6 +23,8 @@ def to_standard_error() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong with a form is the client's to hear
+    logging.getLogger("uvicorn.access").disabled = True
     logging.getLogger("oscine").setLevel(logging.DEBUG if debugging() else logging.INFO)
 
 

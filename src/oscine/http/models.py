@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 
 from oscine.errors import NotAvailable
+from oscine.http.schema import ERRORS
 from oscine.http.service import Service
 
 router = APIRouter(tags=["models"])
@@ -22,7 +23,7 @@ async def list_models(request: Request) -> dict[str, Any]:
     return {"object": "list", "data": [_model(service, name) for name in _names(service)]}
 
 
-@router.get("/v1/models/{model}", operation_id="getModel", summary="Show a model")
+@router.get("/v1/models/{model}", operation_id="getModel", summary="Show a model", responses={404: ERRORS[404]})
 async def get_model(request: Request, model: str) -> dict[str, Any]:
     """One of those in the list."""
     service: Service = request.app.state.service

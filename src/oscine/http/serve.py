@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -33,6 +34,7 @@ def serve(studio: Studio, *, host: str, port: int, port_health: int | None = Non
     """
     sockets = listen(host, port, port_health)
     server = Server(studio)
+    server.service.when_ready = _settle
     log.info("listening", extra={"url": url_of(sockets[0]), "engine": studio.settings.engine})
     server.run(sockets=sockets)
     log.info("stopped")
@@ -76,6 +78,12 @@ class Server(uvicorn.Server):
         """Stop; at once when asked twice."""
         self.force_exit = self.should_exit
         self.should_exit = True
+
+
+def _settle() -> None:
+    """Take all that was loaded out of later garbage collections: one that looks at everything stops the event loop."""
+    gc.collect()
+    gc.freeze()
 
 
 def listen(host: str, port: int, port_health: int | None = None) -> list[socket.socket]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -80,6 +80,8 @@ class Service:
     """The engine that answers when none is asked for; None until it was looked for."""
     missing: OscineError | None = None
     """Why there is none, or why it cannot be loaded."""
+    when_ready: Callable[[], None] = lambda: None
+    """Called once, in a thread, when the engine has spoken for the first time."""
     _warm: bool = False
 
     @classmethod
@@ -113,6 +115,7 @@ class Service:
         with suppress(OscineError), Oscine(studio=self.studio).stream_request(request) as stream:
             for _ in stream:
                 pass
+        self.when_ready()
         self._warm = True
 
     def scheduler(self) -> Scheduler | None:
