@@ -102,10 +102,10 @@ def refuses(port: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_server_that_is_asked_to_stop_finishes_what_it_began_and_takes_no_more(tmp_path: Path, number: int) -> None:
     with apart(tmp_path, OSCINE_DRAIN_SECONDS="600") as server:
-        listener = _Listener(server, LONG[: len(LONG) // 6])
+        listener = _Listener(server, LONG[: len(LONG) // 8])
         with connected(server.port) as idle:
             server.signal(number)
             assert idle.recv(1) == b"", "a connection without a request is closed"
@@ -142,7 +142,7 @@ def test_a_stream_that_is_longer_than_the_limit_is_cut_so_that_the_client_knows(
         assert is_free(server.port)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_a_second_signal_hurries(tmp_path: Path, number: int) -> None:
     with apart(tmp_path, OSCINE_DRAIN_SECONDS="600") as server:
         stalled = _Listener(server)
