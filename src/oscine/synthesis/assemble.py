@@ -83,6 +83,10 @@ class Assembler:
         """Add the next samples of a piece; returns what is certain by now, float32 `[n]`."""
         if self._piece is not spoken.piece:
             self._begin(spoken.piece)
+        if self._heard and not len(spoken.samples):  # where the speech ends was found with the last of its sound
+            if spoken.last:
+                self._leave()
+            return _NOTHING
         samples = np.concatenate([self._held, spoken.samples]) if len(self._held) else spoken.samples
         bounds = _bounds(samples, self._rate)
         out: list[Samples] = []
@@ -101,7 +105,8 @@ class Assembler:
         else:
             end = bounds[1] if bounds is not None else self._quiet_from()
             fresh = spoken.samples
-        self._envelope.push(fresh)
+        if len(spoken.piece.sentences) > 1:
+            self._envelope.push(fresh)
         certain = max(0, min(end, len(samples)) - self._edge)
         out.append(self._emit(samples[:certain]))
         self._held = samples[certain:]
