@@ -99,7 +99,7 @@ def files(server: Running) -> list[str]:
     return sorted(path.name for path in server.settings.voice_home.iterdir() if path.name != ".oscine-lock")
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_of_uploads_of_one_name_at_once_exactly_one_is_kept(serve: Serve, count: int) -> None:
     server = serve(factories={"echo": echo(cloning=True)}, OSCINE_ENGINE="echo")
     offered = versions(count)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.echo import echo
 from tests.http.apart import apart
 from tests.http.conftest import Running, Serve
 from tests.http.raw import PATIENCE_S, Answer, ask, connected, eventually, head, read, request, speech
@@ -99,7 +100,7 @@ def test_a_request_that_says_two_things_about_its_length_is_not_taken_for_two(se
 
 
 def test_a_body_that_comes_too_slowly_is_refused(serve: Serve) -> None:
-    server = serve(OSCINE_BODY_SECONDS="1")
+    server = serve(factories={"echo": echo()}, OSCINE_ENGINE="echo", OSCINE_BODY_SECONDS="1")
     for target in ("/v1/audio/speech", "/v1/audio/voices"):
         kind = "application/json" if target.endswith("speech") else "multipart/form-data; boundary=b"
         with connected(server.port) as sock:
@@ -138,7 +139,7 @@ SLOW_HEADERS = "import oscine.http.protocol\noscine.http.protocol.HEADER_S = 1.0
 
 
 def test_headers_that_come_too_slowly_end_the_connection(tmp_path: Path) -> None:
-    with apart(tmp_path, program=SLOW_HEADERS) as server:
+    with apart(tmp_path, ready=False, program=SLOW_HEADERS) as server:
         socks = [socket.create_connection(("127.0.0.1", server.port), PATIENCE_S) for _ in range(3)]
         try:
             socks[0].sendall(b"GET /v1/test HTTP/1.1\r\n")
@@ -169,7 +170,7 @@ def test_headers_that_come_too_slowly_end_the_connection(tmp_path: Path) -> None
 
 def test_an_idle_connection_is_kept_for_the_next_request(tmp_path: Path) -> None:
     """The limit for headers begins with their first byte, not with the end of the request before."""
-    with apart(tmp_path, program=SLOW_HEADERS) as server, connected(server.port) as sock:
+    with apart(tmp_path, ready=False, program=SLOW_HEADERS) as server, connected(server.port) as sock:
         for _ in range(2):
             sock.sendall(request("GET", "/v1/test"))
             assert read(sock).status == 200
@@ -211,7 +212,7 @@ def test_what_is_no_proper_http_is_refused_in_words(
 def test_garbage_after_an_answer_that_did_not_wait_for_the_body_harms_nobody(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = serve(OSCINE_API_KEYS="secret")
+    server = serve(factories={"echo": echo()}, OSCINE_ENGINE="echo", OSCINE_API_KEYS="secret")
     with caplog.at_level("INFO"), connected(server.port) as sock:
         sock.sendall(head("POST", "/v1/audio/speech", {**JSON, "Transfer-Encoding": "chunked"}))
         answer = read_head(sock)

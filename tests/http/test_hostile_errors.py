@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from tests.voices.recordings import recording
 PRIVATE = "The secret is hidden under the mulberry tree."
 KEY = "sk-very-secret-key"
 JSON = {"Content-Type": "application/json"}
+TONES: dict[str, Any] = {"factories": {"echo": echo()}, "OSCINE_ENGINE": "echo"}
+"""A server that is up at once, for what needs no voice."""
 
 
 def proper(answer: Answer, status: int, *, kind: str | None = None) -> dict[str, object]:
@@ -84,7 +87,7 @@ def test_400_and_404_and_405_name_what_is_wrong(server: Running) -> None:
 
 
 def test_401_says_how_a_key_is_sent(serve: Serve) -> None:
-    server = serve(OSCINE_API_KEYS=KEY)
+    server = serve(**TONES, OSCINE_API_KEYS=KEY)
     for headers in (
         {},
         {"Authorization": ""},
@@ -109,7 +112,7 @@ def test_401_says_how_a_key_is_sent(serve: Serve) -> None:
 
 
 def test_408_and_413_are_as_all_errors_are(serve: Serve) -> None:
-    server = serve(OSCINE_BODY_SECONDS="0.3", OSCINE_MAX_BODY_MB="0.01")
+    server = serve(**TONES, OSCINE_BODY_SECONDS="0.3", OSCINE_MAX_BODY_MB="0.01")
     with connected(server.port) as sock:
         sock.sendall(head("POST", "/v1/audio/speech", {**JSON, "Content-Length": "100"}) + PRIVATE.encode())
         proper(read(sock), 408, kind="invalid_request_error")
@@ -137,7 +140,7 @@ def test_429_comes_at_once_with_a_time_to_come_back(serve: Serve) -> None:
 
 
 def test_429_of_a_rate_limit_says_when_the_next_is_welcome(serve: Serve) -> None:
-    server = serve(OSCINE_RATE_LIMIT="2/minute", OSCINE_API_KEYS=KEY)
+    server = serve(**TONES, OSCINE_RATE_LIMIT="2/minute", OSCINE_API_KEYS=KEY)
     answers = [
         ask(server.port, request("POST", "/v1/audio/speech", b'{"input": "Hi."}', Authorization=f"Bearer {KEY}"))
         for _ in range(3)
@@ -216,7 +219,7 @@ def test_events_that_break_midway_end_with_an_error_event(serve: Serve, kind: st
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_without_a_path(serve: Serve) -> None:
-    server = serve()
+    server = serve(**TONES)
     server.settings.voice_home.parent.mkdir(parents=True, exist_ok=True)
     server.settings.voice_home.write_text("a file where the folder belongs")
     answer = ask(server.port, upload("anna", recording("wav")))
@@ -226,7 +229,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_without_a_path(serve: Serve
 
 def test_what_nobody_thought_of_is_a_500_that_tells_nothing(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only here something of the server is broken on purpose: nothing real is known to do it."""
-    server = serve()
+    server = serve(**TONES)
 
     def breaks(*_: object) -> None:
         raise RuntimeError(f"{PRIVATE} in /work/secret.py")

@@ -47,7 +47,7 @@ def test_a_kill_while_a_voice_is_replaced_leaves_the_old_one_or_the_new_one(tmp_
                 listed = ask(server.port, request("GET", "/v1/audio/voices")).json["voices"]
                 assert [voice["id"] for voice in listed if voice["type"] == "audio_sample"] == ["anna"]
             assert ask(server.port, upload("anna", offered[0], replace="true")).status == 200
-            replacing(server, offered, chance.uniform(0.05, 0.5))
+            replacing(server, offered, chance.uniform(0.05, 0.3))
             assert server.ended() == -signal.SIGKILL
         assert any(path.read_bytes() in offered for path in folder.glob("anna.*"))
         assert all(path.read_bytes() in offered for path in folder.glob("anna.*"))
@@ -158,7 +158,7 @@ def test_a_second_signal_hurries(tmp_path: Path, number: int) -> None:
 
 
 def test_a_server_with_nothing_to_do_stops_at_once(tmp_path: Path) -> None:
-    with apart(tmp_path, OSCINE_DRAIN_SECONDS="600") as server, connected(server.port) as idle:
+    with apart(tmp_path, ready=False, OSCINE_DRAIN_SECONDS="600") as server, connected(server.port) as idle:
         idle.sendall(request("GET", "/v1/test"))
         assert read(idle).status == 200
         with connected(server.port) as half:
