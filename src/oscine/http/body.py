@@ -99,7 +99,7 @@ class Limits:
     def _refused(self) -> Refused:
         return Refused(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"The body is larger than {self._max_bytes // 1_000_000} MB; send less at once.",
+            f"The body is larger than {self._max_bytes / 1e6:g} MB; send less at once.",
         )
 
 

@@ -78,8 +78,10 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     },
     **KEYED,
     404: _NOT_FOUND,
-    408: _error("The body came too slowly.", "The body did not arrive within 120 s; send it again.", "timeout"),
-    413: _error("The body is too large.", "The body is larger than 16 MB; send less.", "invalid_request_error"),
+    408: _error(
+        "The body came too slowly.", "The body did not arrive within 120 s; send it again.", "invalid_request_error"
+    ),
+    413: _error("The body is too large.", "The body is larger than 16 MB; send less at once.", "invalid_request_error"),
     429: _error(
         "The queue is full, or the key's rate is used up; Retry-After says when to come back.",
         "All places in the queue are taken; try again later.",
