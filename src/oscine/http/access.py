@@ -73,7 +73,7 @@ class RateLimit:
             if not self._windows.hit(item, who):
                 again = self._windows.get_window_stats(item, who).reset_time - time.time()
                 raise Busy(
-                    f"More than {item.amount} request{'s' * (item.amount != 1)} in {_span(item)}; wait and send the rest.",
+                    f"The rate of {item.amount} in {_span(item)} is used up; wait and send the rest.",
                     retry_after=max(1, math.ceil(again)),
                 )
 
