@@ -35,7 +35,6 @@ def serve(studio: Studio, *, host: str, port: int, port_health: int | None = Non
     sockets = listen(host, port, port_health)
     server = Server(studio)
     server.service.when_ready = _settle
-    log.info("listening", extra={"url": url_of(sockets[0]), "engine": studio.settings.engine})
     server.run(sockets=sockets)
     log.info("stopped")
 
@@ -60,6 +59,12 @@ class Server(uvicorn.Server):
                 h11_max_incomplete_event_size=HEADER_BYTES,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and say where: from here on a signal is heeded."""
+        await super().startup(sockets=sockets)
+        if sockets:
+            log.info("listening", extra={"url": url_of(sockets[0]), "engine": self.service.settings.engine})
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
