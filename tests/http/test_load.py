@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from pathlib import Path
 
 import httpx
@@ -207,12 +206,37 @@ class TestPlaces:
             places.check()
         assert places.active == 0
 
-    def test_the_time_to_wait_stays_between_1_and_30_s(self):
-        places = Places(1)
-        for pause in (0.0, 0.01, 10_000.0, 0.0):
-            places._freed_at = time.monotonic() - pause
-            with places.taken():
-                pass
-            with places.taken(), pytest.raises(Busy) as caught:
+    def test_those_that_have_no_sound_yet_are_counted_however_the_block_ends(self):
+        places = Places(2)
+
+        def fail_before_the_first_sound() -> None:
+            with places.taken(), places.waiting_for_sound():
+                assert (places.active, places.waiting) == (1, 1)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail_before_the_first_sound()
+        assert (places.active, places.waiting) == (0, 0)
+
+    def test_the_time_to_wait_is_how_often_a_place_becomes_free_and_no_quiet_hour_counts(self):
+        now = 0.0
+        places = Places(1, clock=lambda: now)
+
+        def told() -> float:
+            with pytest.raises(Busy) as caught:
                 places.check()
-            assert 1 <= caught.value.retry_after <= 30
+            return caught.value.retry_after
+
+        for quiet_s, spoken_s in [(3600.0, 0.01)] * 9 + [(0.0, 0.01)] * 9:
+            now += quiet_s
+            with places.taken():
+                assert told() == 1
+                now += spoken_s
+        for _ in range(30):
+            with places.taken():
+                now += 5
+        with places.taken():
+            assert 4 <= told() <= 5
+            now += 10_000
+        with places.taken():
+            assert told() == 30

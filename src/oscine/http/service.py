@@ -34,13 +34,15 @@ class State(Enum):
 class Places:
     """Bounds how many requests are spoken or wait at once. Used by the event loop only."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self.active = 0
         self.waiting = 0
         """Those that have no sound yet."""
-        self._freed_at = time.monotonic()
+        self._clock = clock
+        self._full_since = 0.0
         self._interval_s = 1.0
+        """About how often a place becomes free while all are taken; what else passes says nothing of that."""
 
     def check(self) -> None:
         """Raises Busy where all places are taken."""
@@ -54,13 +56,23 @@ class Places:
         """A place, until the end of the block. Raises Busy."""
         self.check()
         self.active += 1
+        if self.active == self.limit:
+            self._full_since = self._clock()
         try:
             yield
         finally:
+            if self.active == self.limit:
+                self._interval_s += 0.2 * (self._clock() - self._full_since - self._interval_s)
             self.active -= 1
-            now = time.monotonic()
-            self._interval_s += 0.2 * (now - self._freed_at - self._interval_s)
-            self._freed_at = now
+
+    @contextmanager
+    def waiting_for_sound(self) -> Iterator[None]:
+        """Counts among those that have no sound yet, until the end of the block."""
+        self.waiting += 1
+        try:
+            yield
+        finally:
+            self.waiting -= 1
 
 
 @dataclass
