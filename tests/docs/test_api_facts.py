@@ -123,7 +123,7 @@ def fields_of(value: Any) -> Any:
 
 def test_every_status_and_every_code_of_an_error_is_told():
     rows = [row[:3] for row in rows_of(API, "status", "type", "code")]
-    assert {int(status) for status, *_ in rows} == {status for status in ERRORS if status != 200} | {405, 431}
+    assert {int(status) for status, *_ in rows} == {status for status in ERRORS if status != 200} | {403, 405, 431}
     codes = {code for source in SOURCES for code in re.findall(r'code="(\w+)"', source)}
     assert {code for *_, code in rows} - {"—"} == codes - OF_FILES
     assert f"1 to {_LONGEST_WAIT_S}" in prose(API)

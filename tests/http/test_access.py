@@ -124,7 +124,7 @@ def test_the_rate_is_counted_for_each_key_and_for_speech_and_uploads_only(serve:
     assert answer.status_code == 429
     error = refused(answer)
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
-    assert "3 requests in an hour" in error["message"]
+    assert "rate of 3 in an hour" in error["message"]
     assert speak(running, headers=bearer("b")).status_code == 200
 
 

@@ -14,6 +14,7 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any that is free. [8000]")] = None,
 ) -> None:
     """Serve OpenAI's speech API and a page to try it. Settings are environment variables; see docs/api.md."""
+    from oscine.config import Settings
     from oscine.synthesis.studio import Studio
 
     try:
@@ -24,11 +25,8 @@ def serve(
             f'the server needs {error.name or "a package"}, which is not installed; run: pip install "oscine[serve]"'
         ) from None
     to_standard_error()
-    with Studio() as studio:
-        settings = studio.settings
-        run(
-            studio,
-            host=settings.host if host is None else host,
-            port=settings.port if port is None else port,
-            port_health=settings.port_health,
-        )
+    settings = Settings.from_env()
+    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    settings = settings.model_copy(update=given)
+    with Studio(settings) as studio:
+        run(studio, host=settings.host, port=settings.port, port_health=settings.port_health)

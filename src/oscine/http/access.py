@@ -1,4 +1,4 @@
-"""Who may ask, and how often."""
+"""Who may ask, how often, and from which pages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oscine.errors import Busy, InvalidRequest
-from oscine.http.errors import Refused
+from oscine.http.errors import Refused, error_response
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -78,6 +82,73 @@ class RateLimit:
                 )
 
 
+class OwnPages:
+    """Keeps the pages of other origins from using a server that asks for no key.
+
+    A page may send any server a form, or JSON as text/plain, without being let in first, and a page whose name is
+    made to mean this machine after it was opened (DNS rebinding) counts as the server's own.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, allowed: Sequence[str]) -> None:
+        self._app = app
+        self._allowed = frozenset(allowed)
+        self._everywhere = host in _EVERYWHERE
+        self._names = {host.lower(), *(_name_in(origin.partition("://")[2]) for origin in allowed)} - {_NO_NAME}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            error = None
+            if not self._everywhere and _is_loopback(scope) and not self._is_own(headers.get("host", "")):
+                error = _OTHER_NAME
+            elif scope["method"] not in _SAFE and not self._is_welcome(headers):
+                error = _OTHER_PAGE
+            if error is not None:
+                scope["state"]["error"] = error
+                await error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_own(self, host: str) -> bool:
+        """Whether no page of the internet can have this name: public names have a dot, and are no addresses."""
+        name = _name_in(host)
+        if "." not in name or name.endswith(_PRIVATE) or name in self._names:
+            return True
+        with suppress(ValueError):
+            return bool(ip_address(name))
+        return False
+
+    def _is_welcome(self, headers: Headers) -> bool:
+        origin = headers.get("origin")
+        if origin is not None and origin in self._allowed:
+            return True
+        site = headers.get("sec-fetch-site")
+        if site is not None:  # which no page can set; behind a proxy it knows better than Host
+            return site.lower() in ("same-origin", "none")
+        return origin is None or _authority(origin) == _without_port(headers.get("host", ""), origin)
+
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::", "0", ""})  # noqa: S104 - what it is bound to is chosen elsewhere
+_PRIVATE: Final = (".localhost", ".internal")
+"""Ends of names that the public DNS never has: RFC 6761, section 6.3, and ICANN's resolution 2024.07.29.06.
+
+Containers reach the machine they run on as host.docker.internal and host.containers.internal.
+"""
+_NO_NAME: Final = "."
+_OTHER_PAGE: Final = Refused(
+    HTTPStatus.FORBIDDEN,
+    "The page of another origin may not do this; list its origin in OSCINE_CORS_ORIGINS.",
+    code="origin_not_allowed",
+)
+_OTHER_NAME: Final = Refused(
+    HTTPStatus.FORBIDDEN,
+    "The server is not known by this name; list it in OSCINE_CORS_ORIGINS as https://NAME, or set OSCINE_API_KEYS.",
+    code="host_not_allowed",
+)
+
+
 async def needs_key(request: Request) -> None:
     """A dependency of routes that need a key where there are keys."""
     request.state.key = request.app.state.service.keys.check(request.headers.get("authorization", ""))
@@ -95,6 +166,29 @@ def _forms(key: str) -> set[bytes]:
     with suppress(UnicodeEncodeError):
         forms.add(key.encode("latin-1"))
     return forms
+
+
+def _is_loopback(scope: Scope) -> bool:
+    """Whether the request came from this machine, to an address that only this machine reaches."""
+    with suppress(ValueError):
+        return ip_address((scope.get("server") or ("",))[0]).is_loopback
+    return False
+
+
+def _name_in(authority: str) -> str:
+    """The name or address of a Host header, without its port."""
+    with suppress(ValueError):
+        return (urlsplit(f"//{authority}").hostname or "").rstrip(".")
+    return _NO_NAME
+
+
+def _authority(origin: str) -> str:
+    return _without_port(origin.partition("://")[2], origin)
+
+
+def _without_port(authority: str, origin: str) -> str:
+    """Name and port, the latter where it is not the usual one of the origin's scheme."""
+    return authority.lower().removesuffix(":443" if origin.lower().startswith("https:") else ":80")
 
 
 def _digest(key: bytes) -> bytes:

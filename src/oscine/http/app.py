@@ -13,6 +13,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from oscine.__about__ import __version__
 from oscine.http import health, models, page, speech, voices
+from oscine.http.access import OwnPages
 from oscine.http.body import Limits
 from oscine.http.errors import handle_errors
 from oscine.http.observe import Observe
@@ -46,6 +47,8 @@ def create_app(service: Service) -> FastAPI:
     for part in (speech.router, voices.lists, voices.router, models.router, health.router, page.router):
         app.include_router(part)
     # The last that is added is the first that a request meets.
+    if not settings.api_keys and "*" not in settings.cors_origins:
+        app.add_middleware(OwnPages, host=settings.host, allowed=settings.cors_origins)
     app.add_middleware(Limits, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.body_seconds)
     if settings.cors_origins:
         app.add_middleware(

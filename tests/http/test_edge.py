@@ -1,0 +1,115 @@
+"""Where the network meets the server: pages of other origins, foreign names, too many connections, strange requests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.echo import EchoEngine
+from tests.http.asking import ECHO, SPEECH
+from tests.http.conftest import Running, Serve
+from tests.http.raw import Answer, ask, request, upload
+from tests.voices.recordings import recording
+
+TONES: dict[str, Any] = {"factories": {"echo": lambda _: EchoEngine(cloning=True)}, **ECHO}
+HELLO = json.dumps({"input": "Hello."}).encode()
+EVIL = "https://evil.example"
+
+
+def speech(running: Running, **headers: str) -> Answer:
+    return ask(running.port, request("POST", SPEECH, HELLO, **headers))
+
+
+def test_no_other_page_can_speak_upload_or_delete_without_keys(serve: Serve):
+    running = serve(**TONES)
+    assert ask(running.port, upload("Mine", recording())).status == 200
+    for foreign in ({"Origin": EVIL}, {"Origin": "null"}, {"Origin": "http://localhost:3000"}, {}):
+        for site in ({"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site"}, {}):
+            headers = {**foreign, **site}
+            if not headers:
+                continue
+            form = upload("Theirs", recording())
+            lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items()).encode()
+            for answer in (
+                speech(running, Content_Type="text/plain", **headers),
+                ask(running.port, form.replace(b"\r\n", b"\r\n" + lines, 1)),
+                ask(running.port, request("DELETE", "/v1/audio/voices/Mine", b"", **headers)),
+            ):
+                assert answer.status == 403, headers
+                assert (answer.error["type"], answer.error["code"]) == ("invalid_request_error", "origin_not_allowed")
+                assert "OSCINE_CORS_ORIGINS" in answer.error["message"]
+    voices = ask(running.port, request("GET", "/v1/audio/voices")).json["voices"]
+    assert [voice["id"] for voice in voices if voice["type"] == "audio_sample"] == ["Mine"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec_Fetch_Mode": "cors"},
+        {"Host": "localhost:8000", "Origin": "http://localhost:8000"},
+        {"Host": "localhost:8000", "Origin": "http://localhost:8000", "Sec_Fetch_Site": "same-origin"},
+        {"Host": "localhost", "Origin": "http://LOCALHOST:80"},
+        {"Host": "[::1]:8000", "Origin": "http://[::1]:8000"},
+        {"Host": "127.0.0.1:8000", "Origin": "https://behind.a.proxy.example", "Sec_Fetch_Site": "same-origin"},
+        {"Sec_Fetch_Site": "none"},
+    ],
+    ids=str,
+)
+def test_the_servers_own_page_and_programs_speak_without_keys(server: Running, headers: dict[str, str]):
+    assert speech(server, **headers).status == 200
+
+
+def test_pages_of_origins_that_are_named_speak_without_keys(serve: Serve):
+    named = serve(OSCINE_CORS_ORIGINS="https://a.example", **TONES)
+    assert speech(named, Origin="https://a.example", Sec_Fetch_Site="cross-site").status == 200
+    assert speech(named, Host="a.example").status == 200
+    for other in (EVIL, "http://a.example", "https://a.example:444", "https://a.example.evil.example"):
+        assert speech(named, Origin=other, Sec_Fetch_Site="cross-site").status == 403, other
+    every = serve(OSCINE_CORS_ORIGINS="*", **TONES)
+    assert speech(every, Origin=EVIL, Sec_Fetch_Site="cross-site", Host="evil.example").status == 200
+
+
+def test_with_keys_the_key_decides_and_not_the_page(serve: Serve):
+    running = serve(OSCINE_API_KEYS="right", **TONES)
+    foreign = {"Origin": EVIL, "Sec_Fetch_Site": "cross-site", "Host": "speech.example"}
+    assert speech(running, Authorization="Bearer right", **foreign).status == 200
+    assert speech(running, **foreign).status == 401
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/audio/voices", "/v1/audio/voices/heart", "/health", "/metrics", "/none"])
+def test_a_page_whose_name_was_made_to_mean_this_machine_reads_nothing(server: Running, path: str):
+    for name in (
+        "evil.example",
+        "evil.example:8000",
+        "EVIL.EXAMPLE.",
+        "127.0.0.1.evil.example",
+        "127.0.0.1@e.vil",
+        "[",
+    ):
+        answer = ask(server.port, request("GET", path, Host=name))
+        assert answer.status == 403, name
+        assert (answer.error["type"], answer.error["code"]) == ("invalid_request_error", "host_not_allowed")
+        assert answer.headers["x-request-id"]
+        assert "vil" not in answer.error["message"]
+    assert ask(server.port, request("DELETE", path, Host="evil.example", Origin="http://evil.example")).status == 403
+
+
+OWN_NAMES = ("localhost", "LOCALHOST:8000", "localhost.", "127.0.0.1", "127.9.9.9:1", "[::1]:8000", "oscine:8000", "")
+PRIVATE_NAMES = ("host.docker.internal:8000", "host.containers.internal", "oscine.localhost")
+
+
+@pytest.mark.parametrize("name", [*OWN_NAMES, *PRIVATE_NAMES])
+def test_names_that_only_this_machine_or_its_containers_give_are_answered(server: Running, name: str):
+    assert ask(server.port, request("GET", "/v1/test", Host=name)).status == 200
+
+
+def test_a_server_on_every_network_or_with_a_name_answers_under_that(serve: Serve):
+    everywhere = serve(OSCINE_HOST="0.0.0.0", **TONES)
+    assert speech(everywhere, Host="speech.lan.example:8000").status == 200
+    assert speech(everywhere, Host="speech.lan.example:8000", Origin=EVIL).status == 403
+    named = serve(OSCINE_HOST="speech.lan.example", **TONES)
+    assert speech(named, Host="speech.lan.example:8000").status == 200
+    assert speech(named, Host="speech.other.example:8000").status == 403
