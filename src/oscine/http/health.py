@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from oscine.__about__ import __version__
 from oscine.http.access import needs_key
+from oscine.http.readiness import State
 from oscine.http.schema import KEYED
-from oscine.http.service import Service, State
+from oscine.http.service import Service
 
 router = APIRouter(tags=["health"])
 
@@ -24,9 +25,8 @@ _PING: Final = {State.LOADING: HTTPStatus.NO_CONTENT, State.BROKEN: HTTPStatus.S
 async def health(request: Request) -> dict[str, Any]:
     """Always 200: what is wrong is in `status` and `problem`."""
     service: Service = request.app.state.service
-    state, scheduler = service.state(), service.scheduler()
-    problem = service.missing or (scheduler.failure if scheduler else None)
-    found = service.engine
+    readiness = service.readiness
+    state, problem, scheduler, found = readiness.state, readiness.problem, readiness.scheduler, readiness.engine
     info = found.info if found else None
     return {
         "status": state.value,
@@ -45,7 +45,7 @@ async def health(request: Request) -> dict[str, Any]:
         "device": info.device if info else None,
         "queue": {
             "active": service.places.active,
-            "waiting": int(service.metrics.queue._value.get()),
+            "waiting": service.places.waiting,
             "limit": service.places.limit,
         },
         "lanes": {"busy": scheduler.lanes_busy if scheduler else 0, "total": info.max_lanes if info else 0},
@@ -66,7 +66,7 @@ async def health(request: Request) -> dict[str, Any]:
 async def ping(request: Request) -> Response:
     """As RunPod's load balancer asks: 204 while loading, 200 when ready, 503 when broken."""
     service: Service = request.app.state.service
-    return Response(status_code=_PING.get(service.state(), HTTPStatus.OK))
+    return Response(status_code=_PING.get(service.readiness.state, HTTPStatus.OK))
 
 
 @router.get("/v1/test", operation_id="test", summary="Whether this is a speech server")
@@ -86,7 +86,7 @@ async def test() -> dict[str, str]:
 async def metrics(request: Request) -> Response:
     """Requests, queue, lanes, time to first audio, real-time factor, audio seconds, errors."""
     service: Service = request.app.state.service
-    scheduler = service.scheduler()
+    scheduler = service.readiness.scheduler
     if scheduler is not None:
         info = scheduler.engine.info
         service.metrics.lanes.labels(info.name).set(info.max_lanes)

@@ -34,7 +34,7 @@ def serve(studio: Studio, *, host: str, port: int, port_health: int | None = Non
     """
     sockets = listen(host, port, port_health)
     server = Server(studio)
-    server.service.when_ready = _settle
+    server.service.readiness.when_loaded = _settle
     server.run(sockets=sockets)
     log.info("stopped")
 

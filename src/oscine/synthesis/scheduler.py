@@ -54,6 +54,8 @@ class Scheduler:
         self._loaded = False
         self.loaded_at: float | None = None
         """When the engine was first ready, on the monotonic clock."""
+        self.spoken = False
+        """Whether it has finished an utterance."""
         self._failure: OscineError | None = None
         self._reloads = 0
         self._suspicious = False
@@ -80,6 +82,12 @@ class Scheduler:
     def lanes_busy(self) -> int:
         """Lanes that are open now."""
         return len(self._open)
+
+    def wait_loaded(self) -> bool:
+        """Wait until the engine is loaded, which is True, or takes nothing more."""
+        with self._lock:
+            self._wake.wait_for(lambda: self.loaded_at is not None or self.over)
+            return self.loaded_at is not None
 
     def job(self, pace: Pace, *, hold: bool = False, label: str = "") -> Job:
         """Take a place in the queue. Raises Busy at once when it is full, and what made the engine unusable."""
@@ -155,8 +163,10 @@ class Scheduler:
         failure: OscineError = Cancelled("The engine was closed.")
         try:
             self.engine.load(self._progress)
-            self._loaded = True
-            self.loaded_at = time.monotonic()
+            with self._lock:
+                self._loaded = True
+                self.loaded_at = time.monotonic()
+                self._wake.notify_all()
             while self._turn():
                 pass
         except OscineError as error:
@@ -260,6 +270,7 @@ class Scheduler:
             take._finish(dict(event.stats))
             take._suspect = False
             self._reloads = 0
+            self.spoken = True
         else:
             self._close_lane(event.lane)
             if event.retryable and self._may_retry(take):
@@ -314,6 +325,7 @@ class Scheduler:
                     if not take._over:
                         take._fail(error)
                 job.changed.notify_all()
+            self._wake.notify_all()
 
     def _free(self) -> None:
         try:
