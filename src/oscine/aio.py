@@ -23,7 +23,7 @@ from oscine.errors import Cancelled
 from oscine.request import Options, SpeechRequest
 from oscine.synthesis.result import Report
 from oscine.synthesis.studio import Studio
-from oscine.synthesis.track import OnProgress
+from oscine.synthesis.track import OnProgress, Progress
 from oscine.text.normalise import Rules
 
 T = TypeVar("T")
@@ -150,6 +150,11 @@ class AsyncStream(AsyncIterator[T]):
     def report(self) -> Report | None:
         """How it was made, with its warnings and where each sentence is; None until it was read to the end."""
         return self._started[0].report if self._started else None
+
+    @property
+    def progress(self) -> Progress:
+        """How much was made so far."""
+        return self._started[0].progress if self._started else Progress(0, 0.0, 0.0)
 
     async def __anext__(self) -> T:
         return await anext(self._items)
@@ -283,4 +288,4 @@ async def _in_thread(
             left.set()
             room.release()
             for spoken in started:  # also where its thread waits for a text that may never come
-                spoken.close()
+                spoken.stop()

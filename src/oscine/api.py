@@ -175,7 +175,9 @@ class Oscine:
         """
         plan = self._plan(text, dict(options), lexicon, rules, stream=True)
         track, job = self._listen(plan, None)
-        return Stream(track.stream(), job.close, track.report, Opening.of(plan, None, track.sample_rate))
+        return Stream(
+            track.stream(), job.close, track.report, Opening.of(plan, None, track.sample_rate), lambda: track.progress
+        )
 
     def stream_bytes(
         self,
@@ -216,7 +218,9 @@ class Oscine:
                         yield data
                 yield encoder.finish()
 
-        return Stream(encoded(), job.close, track.report, Opening.of(plan, format, track.sample_rate))
+        return Stream(
+            encoded(), job.close, track.report, Opening.of(plan, format, track.sample_rate), lambda: track.progress
+        )
 
     def _listen(self, plan: Plan, format: Format | None) -> tuple[Track, Job]:
         rate = self._rate(plan, format)

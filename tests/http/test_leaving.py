@@ -26,7 +26,7 @@ GONE_S = 2.0
 
 
 def scheduler_of(server: Running) -> Scheduler:
-    found = server.server.service.scheduler()
+    found = server.server.service.readiness.scheduler
     assert found is not None
     return found
 

@@ -200,3 +200,31 @@ def test_a_recording_can_be_kept_where_the_engine_cannot_clone_and_is_listed_as_
     answer = speak(running, voice="Marie")
     assert answer.status_code == 400
     assert refused(answer)["param"] == "voice"
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("bytes=0-99", slice(0, 100)),
+        ("bytes=44-", slice(44, None)),
+        ("bytes=-10", slice(-10, None)),
+        ("bytes=100-99999999", slice(100, None)),
+    ],
+)
+def test_a_player_may_ask_for_a_part_of_a_recording(serve: Serve, asked: str, part: slice) -> None:
+    cloning = serve(**CLONING, **ECHO)
+    keep(cloning, "Marie")
+    answer = get(cloning, f"{VOICES}/Marie/sample", headers={"range": asked})
+    assert answer.status_code == 206
+    assert answer.content == recording()[part]
+    start = recording().index(answer.content)
+    whole = len(recording())
+    assert answer.headers["content-range"] == f"bytes {start}-{start + len(answer.content) - 1}/{whole}"
+
+
+@pytest.mark.parametrize("asked", ["bytes=5-2", "bytes=0-1,3-4", "bytes=-", "bytes=-0", "lines=1-2", "bytes=99999999-"])
+def test_a_range_that_cannot_be_is_answered_with_all_of_it(serve: Serve, asked: str) -> None:
+    cloning = serve(**CLONING, **ECHO)
+    keep(cloning, "Marie")
+    answer = get(cloning, f"{VOICES}/Marie/sample", headers={"range": asked})
+    assert (answer.status_code, answer.content) == (200, recording())

@@ -11,6 +11,7 @@ from oscine.audio.formats import Format
 from oscine.errors import Cancelled
 from oscine.synthesis.plan import Plan
 from oscine.synthesis.result import Report
+from oscine.synthesis.track import Progress
 
 T = TypeVar("T")
 
@@ -44,12 +45,18 @@ class Stream(Generic[T]):
     """
 
     def __init__(
-        self, source: Iterator[T], close: Callable[[], None], report: Callable[[], Report], opening: Opening
+        self,
+        source: Iterator[T],
+        close: Callable[[], None],
+        report: Callable[[], Report],
+        opening: Opening,
+        progress: Callable[[], Progress],
     ) -> None:
         self.opening = opening
         self._source = source
         self._close = close
         self._tell = report
+        self._progress = progress
         self._report: Report | None = None
         self._closed = False
         self._closed_by: int | None = None
@@ -60,6 +67,11 @@ class Stream(Generic[T]):
     def report(self) -> Report | None:
         """How it was made, with its warnings and where each sentence is; None until it was read to the end."""
         return self._report
+
+    @property
+    def progress(self) -> Progress:
+        """How much was made so far."""
+        return self._progress()
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -93,11 +105,15 @@ class Stream(Generic[T]):
         self.close()
 
     def close(self) -> None:
-        """Stop speaking; idempotent."""
+        """Stop speaking and free everything; idempotent."""
+        self.stop()
+        self._free()
+
+    def stop(self) -> None:
+        """Stop speaking; the thread that reads is told, and frees the rest. Takes no time."""
         if self._closed_by is None:
             self._closed_by = threading.get_ident()
         self._stop()
-        self._free()
 
     def _stop(self) -> None:
         self._closed = True

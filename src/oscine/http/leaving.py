@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from starlette.types import Message, Receive, Send
+
+from oscine.http.errors import Refused
 
 
 class ClientLeft(Exception):
@@ -15,6 +18,12 @@ class ClientLeft(Exception):
 
 class ClientStalled(Exception):
     """The client takes nothing of what is sent."""
+
+
+STOPPING: Final = Refused(
+    HTTPStatus.SERVICE_UNAVAILABLE, "The server is stopping; try again.", code="stopping", headers={"retry-after": "5"}
+)
+"""What is told to those that are still waiting when a server that was asked to stop stops."""
 
 
 class UntilLeft:
@@ -43,6 +52,14 @@ class UntilLeft:
         self._task = task
         self._watch = asyncio.create_task(self._listen())
         return self
+
+    async def last(self, send: Send, message: Message) -> None:
+        """Send the end of the answer.
+
+        The watch ends before: a server says `http.disconnect` also of an answer that is complete.
+        """
+        self._watch.cancel()
+        await self.sending(send, message)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oscine.errors import OscineError
 from oscine.http.errors import UNEXPECTED, error_response
+from oscine.http.leaving import STOPPING
 from oscine.http.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,10 @@ class Observe:
 
         try:
             await self._app(scope, receive, sending)
+        except asyncio.CancelledError:  # by uvicorn, where the time to finish is over
+            state["error"] = STOPPING
+            if not status:
+                await error_response(STOPPING)(scope, receive, sending)
         except Exception as error:
             log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"request_id": request_id})
             state["error"] = UNEXPECTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from oscine.http import sse
 from oscine.http.access import counts, needs_key
 from oscine.http.body import json_object
 from oscine.http.errors import UNEXPECTED, Refused, error_object
-from oscine.http.leaving import ClientLeft, ClientStalled, UntilLeft
+from oscine.http.leaving import STOPPING, ClientLeft, ClientStalled, UntilLeft
 from oscine.http.schema import ERRORS, SPEECH
 from oscine.http.service import Service
 from oscine.synthesis.result import Report
@@ -40,13 +40,11 @@ CLIENT_LEFT: Final = 499
 async def create_speech(request: Request) -> Response:
     """Streams the sound while it is made. An error that is found before the first sound keeps its status."""
     service: Service = request.app.state.service
-    service.places.check()
-    fields = await json_object(request)
-    as_events = _stream_format(fields.pop("stream_format", None)) == "sse"
-    speaking = _Speaking(service, request, fields)
     with ExitStack() as held:
-        held.enter_context(service.places.taken())
-        held.enter_context(service.metrics.active.track_inprogress())
+        held.enter_context(service.places.taken())  # before the body is read: that bounds what bodies take
+        fields = await json_object(request)
+        as_events = _stream_format(fields.pop("stream_format", None)) == "sse"
+        speaking = _Speaking(service, request, fields)
         held.callback(speaking.tell)
         try:
             async with UntilLeft(request.receive):
@@ -101,7 +99,7 @@ class _Speaking:
         settings, metrics = self.service.settings, self.service.metrics
         begun = time.perf_counter()
         try:
-            with metrics.queue.track_inprogress():
+            with self.service.places.waiting_for_sound():
                 async with asyncio.timeout(settings.wait_seconds):
                     first = await anext(self.stream)
         except TimeoutError:
@@ -142,7 +140,7 @@ class _Speaking:
             "x-oscine-seed": str(opening.seed),
         }
         if opening.warnings:
-            headers["x-oscine-warnings"] = _header(" ".join(opening.warnings)[:2000])
+            headers["x-oscine-warnings"] = _short(opening.warnings)
         return headers
 
     def fail(self, error: OscineError) -> None:
@@ -159,12 +157,12 @@ class _Speaking:
         metrics.speech.labels(engine, format, self.outcome).inc()
         self._facts |= {"engine": engine, "voice": opening.voice, "format": format, "outcome": self.outcome}
         self._facts["first_audio_ms"] = None if self._first_s is None else round(self._first_s * 1000, 1)
+        made = self.stream.progress
+        metrics.audio_seconds.labels(engine).inc(made.audio_seconds)
+        metrics.characters.labels(engine).inc(made.characters)
+        self._facts |= {"characters": made.characters, "audio_seconds": round(made.audio_seconds, 3)}
         if report is not None:
-            metrics.audio_seconds.labels(engine).inc(report.duration)
-            metrics.characters.labels(engine).inc(report.characters)
             metrics.real_time_factor.labels(engine).observe(report.real_time_factor)
-            self._facts["characters"] = report.characters
-            self._facts["audio_seconds"] = round(report.duration, 3)
             self._facts["real_time_factor"] = round(report.real_time_factor, 4)
 
 
@@ -187,13 +185,19 @@ class _Answer(Response):
                     await send({"type": "http.response.start", "status": 200, "headers": self._raw_headers()})
                     async for data in self._events() if self.as_events else self._audio():
                         await client.sending(send, {"type": "http.response.body", "body": data, "more_body": True})
-                    await client.sending(send, {"type": "http.response.body", "body": b"", "more_body": False})
+                    await client.last(send, {"type": "http.response.body", "body": b"", "more_body": False})
             except ClientLeft:
                 self.speaking.outcome = "left"
             except ClientStalled:
                 self.speaking.outcome = "stalled"
             except OscineError as error:  # the connection is closed without an end, so that the client knows
                 self.speaking.fail(error)
+            except asyncio.CancelledError:
+                self.speaking.fail(STOPPING)
+                if self.as_events:
+                    event = sse.error(error_object(STOPPING))
+                    await send({"type": "http.response.body", "body": event, "more_body": False})
+                raise
             except BaseException:
                 self.speaking.outcome = "failed"
                 raise
@@ -236,4 +240,19 @@ def media_type(format: Format, sample_rate: int) -> str:
 
 def _header(value: str) -> str:
     """Percent-encoded where HTTP takes no such character."""
-    return quote(value, safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~")
+    return quote(value.strip(), safe=" !#$&'()*+,-./:;<=>?@[]^_`{|}~")
+
+
+def _short(warnings: Sequence[str]) -> str:
+    """As many of the warnings as others' limits for headers have room for."""
+    kept = ""
+    for told, warning in enumerate(warnings):
+        longer = f"{kept} {_header(warning)}".strip()
+        if len(longer) > _WARNINGS_BYTES:
+            return f"{kept} And {len(warnings) - told} more.".strip()
+        kept = longer
+    return kept
+
+
+_WARNINGS_BYTES: Final = 1500
+"""Many clients and proxies take headers of 4 to 8 kB in all."""

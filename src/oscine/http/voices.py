@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import re
+from http import HTTPStatus
 from itertools import chain
 from typing import Annotated, Any, Final
 
@@ -19,14 +21,14 @@ from oscine.errors import InvalidRequest, NotAvailable
 from oscine.http.access import counts, needs_key
 from oscine.http.schema import ERRORS, KEYED, VOICE_UPLOAD
 from oscine.http.service import Service
-from oscine.voices.library import UPLOAD, VoiceFile
+from oscine.voices.library import RECORDING, UPLOAD, VoiceFile
 from oscine.voices.names import exact
 
 SAMPLE: Final = dataclasses.replace(UPLOAD, max_bytes=10 * 1024 * 1024)
 """What an uploaded recording may be; the size is OpenAI's."""
-_Answers = dict[int | str, dict[str, Any]]
-_FOUND: Final[_Answers] = {**KEYED, 404: ERRORS[404]}
-_KEPT: Final[_Answers] = {status: ERRORS[status] for status in (400, 401, 408, 413, 429, 500)}
+_Responses = dict[int | str, dict[str, Any]]
+_FOUND: Final[_Responses] = {**KEYED, 404: ERRORS[404]}
+_KEPT: Final[_Responses] = {status: ERRORS[status] for status in (400, 401, 408, 413, 429, 500)}
 """How these routes answer what cannot be done."""
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _LONGEST_FIELD: Final = 16 * 1024
@@ -168,7 +170,11 @@ async def delete_voice(request: Request, voice_id: str) -> dict[str, Any]:
     operation_id="getVoiceSample",
     summary="Hear a recording",
     response_class=Response,
-    responses={**_FOUND, 200: {"description": "The recording.", "content": {"audio/*": {}}}},
+    responses={
+        **_FOUND,
+        200: {"description": "The recording.", "content": {"audio/*": {}}},
+        206: {"description": "The part of it that Range asked for.", "content": {"audio/*": {}}},
+    },
 )
 async def get_sample(request: Request, voice_id: str) -> Response:
     """The recording as it was kept."""
@@ -180,11 +186,36 @@ async def get_sample(request: Request, voice_id: str) -> Response:
         if isinstance(voice, Preset):
             raise InvalidRequest("voice_id names no recording; let it speak to hear it.", param="voice_id")
         with service.studio.library.open(voice) as file:
-            return file.read(), voice.path.suffix.lower().lstrip(".")
+            return file.read(RECORDING.max_bytes), voice.path.suffix.lower().lstrip(".")
 
     data, extension = await asyncio.to_thread(read)
-    headers = {"content-disposition": f'attachment; filename="voice.{extension}"', "x-content-type-options": "nosniff"}
-    return Response(data, media_type=_media_type(extension), headers=headers)
+    headers = {
+        "content-disposition": f'attachment; filename="voice.{extension}"',
+        "x-content-type-options": "nosniff",
+        "accept-ranges": "bytes",
+    }
+    part = _part(request.headers.get("range", ""), len(data))
+    if part is None:
+        return Response(data, media_type=_media_type(extension), headers=headers)
+    headers["content-range"] = f"bytes {part.start}-{part.stop - 1}/{len(data)}"
+    return Response(
+        data[part.start : part.stop], HTTPStatus.PARTIAL_CONTENT, headers, media_type=_media_type(extension)
+    )
+
+
+def _part(asked: str, length: int) -> slice | None:
+    """What a `Range` header asks for; None: all of it, as for what is not one range that is there (RFC 9110, 14.2)."""
+    found = _RANGE.fullmatch(asked.strip())
+    if found is None or found[1] == found[2] == "":
+        return None
+    if not found[1]:
+        return slice(max(0, length - int(found[2])), length) if int(found[2]) else None
+    first, last = int(found[1]), min(int(found[2] or length - 1), length - 1)
+    return slice(first, last + 1) if first <= last else None
+
+
+_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+"""Safari plays nothing without."""
 
 
 def _info(service: Service, engine: str | None) -> EngineInfo:

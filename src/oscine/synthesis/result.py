@@ -28,7 +28,7 @@ class Report:
     """Integrated loudness; None: too short or too quiet to be measured."""
     true_peak_dbtp: float | None
     synthesis_seconds: float
-    """Wall time from start to finish, without loading the engine."""
+    """Wall time from start to finish, without loading the engine and without what a stream's listener let pass."""
     segments: tuple[Segment, ...] = ()
     warnings: tuple[str, ...] = ()
     first_audio_seconds: float | None = None

@@ -76,6 +76,8 @@ class Track:
         self._master: FileMaster | StreamMaster | None = None
         self._first: float | None = None
         self._took = 0.0
+        self._idle = 0.0
+        """Seconds in which a listener took nothing."""
         self._count = 0
         self._spoken: dict[int, Piece] = {}
         self._reused = 0
@@ -86,7 +88,14 @@ class Track:
         master = StreamMaster(self.sample_rate, self.plan.request.loudness, ceiling_dbtp=self._ceiling)
         self._master = master
         for samples in self._through(master, Speaking(self.plan, self._job)):
+            handed = time.monotonic()
             yield Waveform(samples, self.sample_rate)
+            self._idle += time.monotonic() - handed
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(self._characters, self._count / self.sample_rate, self._elapsed())
 
     def whole(self) -> Waveform:
         """All of it in memory, its gain settled on the whole."""
@@ -189,7 +198,7 @@ class Track:
             samples = np.concatenate([resampler.push(samples), resampler.finish()])
         yield from self._out(master.push(samples))
         yield from self._out(master.finish())
-        self._took = self._elapsed()
+        self._took = self._elapsed() - self._idle
 
     def _out(self, samples: Samples) -> Iterator[Samples]:
         if len(samples):
