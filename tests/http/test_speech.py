@@ -8,6 +8,7 @@ import threading
 import time
 from itertools import product
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -285,3 +286,16 @@ def test_an_answer_says_who_spoke_and_must_not_be_kept(server: Running):
     assert (headers["x-oscine-engine"], headers["x-oscine-voice"], headers["x-oscine-seed"]) == ("hibari", "heart", "3")
     assert headers["cache-control"] == "no-store"
     assert "server" not in headers
+
+
+@pytest.mark.parametrize("name", ["field{}", "feld_ä_{}", "名前{}"])
+def test_warnings_of_any_number_leave_an_answer_and_room_for_other_headers(server: Running, name: str) -> None:
+    for count in (1, 3, 12, 20, 23, 24, 25, 26, 27, 60, 300):
+        answer = speak(server, "Hi.", response_format="pcm", **{name.format("x" * each): each for each in range(count)})
+        told = answer.headers["x-oscine-warnings"]
+        assert answer.status_code == 200
+        assert len(told) < 1600
+        assert told == told.strip()
+        said = unquote(told)
+        rest = re.search(r" And (\d+) more\.$", said)
+        assert said.count("was ignored.") + (int(rest[1]) if rest else 0) == count
