@@ -212,6 +212,10 @@ def test_the_limits_are_told_with_their_settings():
         "speech requests at once": [str(usual.max_requests), "OSCINE_MAX_REQUESTS"],
         "time to the first sound": [f"{usual.wait_seconds:g} s", "OSCINE_WAIT_SECONDS"],
         "time in which a client takes nothing": [f"{usual.stall_seconds:g} s", "OSCINE_STALL_SECONDS"],
+        "connections": [
+            f"open files less {protocol._FILES_OF_A_PLACE} for each request and {protocol._FILES_OF_OTHERS}",
+            "OSCINE_MAX_REQUESTS",
+        ],
         "idle connection": [f"{serve._KEEP_ALIVE_S} s", "—"],
     }
 

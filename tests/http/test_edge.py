@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.echo import EchoEngine
+from tests.http.apart import apart
 from tests.http.asking import ECHO, SPEECH
 from tests.http.conftest import Running, Serve
-from tests.http.raw import Answer, ask, request, upload
+from tests.http.raw import PATIENCE_S, Answer, ask, connected, eventually, read, request, upload
 from tests.voices.recordings import recording
 
 TONES: dict[str, Any] = {"factories": {"echo": lambda _: EchoEngine(cloning=True)}, **ECHO}
@@ -113,3 +118,54 @@ def test_a_server_on_every_network_or_with_a_name_answers_under_that(serve: Serv
     named = serve(OSCINE_HOST="speech.lan.example", **TONES)
     assert speech(named, Host="speech.lan.example:8000").status == 200
     assert speech(named, Host="speech.other.example:8000").status == 403
+
+
+FEW_FILES = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_more_connections_than_there_are_files_for_are_told_so_and_nothing_breaks(tmp_path: Path):
+    with apart(tmp_path, program=FEW_FILES, OSCINE_MAX_REQUESTS="8") as running, ExitStack() as stack:
+        idle = [stack.enter_context(connected(running.port)) for _ in range(80)]
+        for sock in idle[-8:]:
+            answer = read(sock)
+            assert answer.status == 503
+            assert answer.headers["retry-after"] == "5"
+            assert answer.headers["connection"] == "close"
+            assert "connections" in answer.error["message"]
+        polite = ask(running.port, request("POST", SPEECH, HELLO))
+        assert polite.status == 503
+        assert polite.error["type"] == "server_error"
+        for sock in idle:
+            sock.close()
+        assert eventually(running.is_up)
+        assert ask(running.port, request("POST", SPEECH, HELLO)).whole
+        assert not running.strange
+        assert [line for line in running.log if line["level"] == "ERROR"] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_burst_of_connections_neither_fills_the_log_nor_stops_the_server(tmp_path: Path):
+    with apart(tmp_path, program=FEW_FILES, OSCINE_MAX_REQUESTS="8") as running:
+        with ExitStack() as stack:
+            for _ in range(400):
+                sock = stack.enter_context(socket.socket())
+                sock.setblocking(False)
+                sock.connect_ex(("127.0.0.1", running.port))
+        assert eventually(lambda: ask(running.port, request("POST", SPEECH, HELLO)).whole, PATIENCE_S)
+        lines = [line["event"] for line in running.log if line["level"] == "ERROR"]
+        assert len(lines) <= 1
+        assert lines in ([], ["no connection can be accepted: too many files are open"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(tmp_path: Path):
+    low = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 300))"
+    with apart(tmp_path, program=low, ready=False) as running, ExitStack() as stack:
+        for _ in range(110):
+            sock = stack.enter_context(connected(running.port))
+        sock.sendall(request("GET", "/v1/test"))
+        assert read(sock).status == 200

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Final
 
 import typer
 
@@ -25,8 +26,25 @@ def serve(
             f'the server needs {error.name or "a package"}, which is not installed; run: pip install "oscine[serve]"'
         ) from None
     to_standard_error()
+    _open_many_files()
     settings = Settings.from_env()
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = settings.model_copy(update=given)
     with Studio(settings) as studio:
         run(studio, host=settings.host, port=settings.port, port_health=settings.port_health)
+
+
+_MOST_FILES: Final = 65_536
+
+
+def _open_many_files() -> None:
+    """Raise the limit of open files, and so of connections, as far as the machine lets everybody."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a lower limit than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -17,6 +17,7 @@ from oscine.http.access import OwnPages
 from oscine.http.body import Limits
 from oscine.http.errors import handle_errors
 from oscine.http.observe import Observe
+from oscine.http.protocol import most_connections
 from oscine.http.schema import ERROR_BODY
 from oscine.http.service import Service
 
@@ -26,10 +27,10 @@ def create_app(service: Service) -> FastAPI:
     settings = service.settings
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, int]]:
         threading.Thread(target=service.prepare, name="oscine-prepare", daemon=True).start()
         try:
-            yield
+            yield {"most_connections": most_connections(settings.max_requests)}
         finally:
             await asyncio.to_thread(service.studio.close)
 

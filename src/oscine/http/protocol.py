@@ -6,20 +6,44 @@ import asyncio
 import json
 import secrets
 import socket
+from http import HTTPStatus
 from typing import Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from oscine.errors import InvalidRequest
-from oscine.http.errors import error_object
+from oscine.errors import InvalidRequest, OscineError
+from oscine.http.errors import Refused, error_object
 
 HEADER_S: Final = 20.0
 """So long a client may take for its request line and headers."""
 HEADER_BYTES: Final = 32 * 1024
 """So large they may be."""
+_FILES_OF_A_PLACE: Final = 2
+"""So many files, beside its connection, a speech request may have open."""
+_FILES_OF_OTHERS: Final = 32
+"""So many all else has open: the log, the sockets that listen, what the engine reads."""
+_TURNED_AWAY: Final = 16
+"""So many connections are told at once that there are too many; further ones are dropped without a word."""
+_TURN_AWAY_S: Final = 1.0
+"""So long one that is told so may take to read it."""
+_FULL: Final = Refused(
+    HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again later.", headers={"retry-after": "5"}
+)
 _LOOK_S: Final = 0.2
 """So often it is asked whether a client that sends nothing more is still there."""
+
+
+def most_connections(places: int) -> int:
+    """So many connections may be open at once that `places` speech requests still find all the files they need."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return 10_000
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return 65_536
+    return max(files // 2, files - _FILES_OF_OTHERS - _FILES_OF_A_PLACE * places)
 
 
 class Protocol(H11Protocol):
@@ -27,14 +51,25 @@ class Protocol(H11Protocol):
 
     _header_timer: asyncio.TimerHandle | None = None
     _only_reads = False
+    _turned_away = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        self._wait_for_header()
+        too_many = len(self.connections) - self.app_state.get("most_connections", len(self.connections))
+        if too_many > _TURNED_AWAY:
+            self.transport.abort()
+        elif too_many > 0:
+            self._turned_away = True
+            self._refuse(_FULL)
+            self.loop.call_later(_TURN_AWAY_S, self.transport.close)
+        else:
+            self._wait_for_header()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._turned_away:  # closed while there is something unread, the client would lose the answer
+            return
         if self._header_timer is None and self._between_requests():
             self._wait_for_header()
         super().data_received(data)
@@ -48,7 +83,7 @@ class Protocol(H11Protocol):
         when something is sent: whoever has gone refuses it. Before the first sound that is a 100 Continue, which every
         client of HTTP/1.1 must read and may ignore (RFC 9110, section 15.2).
         """
-        if self._between_requests() or self.cycle.more_body:
+        if self._turned_away or self._between_requests() or self.cycle.more_body:
             return False
         self._only_reads = True
         if not self.cycle.response_started and self.conn.their_http_version == b"1.1":
@@ -76,7 +111,11 @@ class Protocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return
-        error = InvalidRequest("The request is not valid HTTP/1.1, or its headers are too large.")
+        self._refuse(InvalidRequest("The request is not valid HTTP/1.1, or its headers are too large."))
+        self.transport.close()
+
+    def _refuse(self, error: OscineError) -> None:
+        """Answer without the app."""
         body = json.dumps({"error": error_object(error)}).encode()
         headers = [
             (b"content-type", b"application/json"),
@@ -84,11 +123,13 @@ class Protocol(H11Protocol):
             (b"connection", b"close"),
             (b"x-request-id", f"req_{secrets.token_hex(12)}".encode()),
         ]
-        start = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        if isinstance(error, Refused):
+            headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
+        status = HTTPStatus(error.http_status)
+        start = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
         self.transport.write(self.conn.send(start))
         self.transport.write(self.conn.send(h11.Data(data=body)))
         self.transport.write(self.conn.send(h11.EndOfMessage()))
-        self.transport.close()
 
     def _look(self) -> None:
         """Whether what was sent to a client that only reads came back."""
