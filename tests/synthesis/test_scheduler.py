@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from oscine.engines.protocol import LATER, Capacity, Utterance
-from oscine.errors import Busy, Cancelled, NotAvailable, SynthesisFailed
+from oscine.errors import Busy, Cancelled, EngineFailed, NotAvailable, SynthesisFailed
 from oscine.synthesis import job as jobs
 from oscine.synthesis.job import AHEAD_S, Job, Pace, chunks, whole
 from oscine.synthesis.scheduler import Scheduler
@@ -325,10 +325,49 @@ def test_an_engine_that_cannot_be_loaded_tells_every_reader_that_waits(error: Ex
             open_jobs[0].submit(said("Again."))
 
 
+@pytest.mark.parametrize("busy_with", ["load", "open", "step"])
+def test_closing_waits_no_longer_than_told_for_an_engine_that_does_not_come_back(busy_with: str) -> None:
+    engine, inside, back = EchoEngine(), threading.Event(), threading.Event()
+    does = getattr(engine, busy_with)
+
+    def stuck(*given: object) -> object:
+        inside.set()
+        back.wait(PATIENCE_S)
+        return does(*given)
+
+    setattr(engine, busy_with, stuck)
+    with scheduling(engine) as scheduler:
+        job = scheduler.job(Pace.LISTENER)
+        reader = in_thread(partial(whole, job.submit(said("Never heard."))))
+        assert inside.wait(PATIENCE_S)
+        assert in_thread(lambda: scheduler.close(0.01))() is False
+        back.set()
+        assert scheduler.close(PATIENCE_S) is True
+        with pytest.raises(Cancelled):
+            reader()
+
+
+def test_who_did_not_ask_for_the_end_is_told_the_reason() -> None:
+    engine = EchoEngine(delay_s=0.002)
+    with scheduling(engine) as scheduler:
+        job, left = scheduler.job(Pace.LISTENER), scheduler.job(Pace.LISTENER)
+        reader = in_thread(partial(whole, job.submit(said(minutes(1)))))
+        leaver = in_thread(partial(whole, left.submit(said(minutes(1)))))
+        until(lambda: engine.counts.steps > 3)
+        left.close()
+        scheduler.close(reason=EngineFailed("The house is on fire."))
+        with pytest.raises(EngineFailed, match="fire"):
+            reader()
+        with pytest.raises(Cancelled):
+            leaver()
+        with pytest.raises(EngineFailed, match="fire"):
+            scheduler.job(Pace.LISTENER)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_readers_are_told_even_when_the_owner_thread_is_ended_from_within() -> None:
     engine = EchoEngine(on_step=lambda: (_ for _ in ()).throw(SystemExit))
-    with scheduling(engine) as scheduler, scheduler.job(Pace.FILE) as job, pytest.raises(Cancelled):
+    with scheduling(engine) as scheduler, scheduler.job(Pace.FILE) as job, pytest.raises(EngineFailed):
         in_thread(lambda: whole(job.submit(said("Hello."))))()
 
 

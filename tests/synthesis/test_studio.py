@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from oscine import AsyncOscine, Oscine
-from oscine.errors import InvalidRequest, NotAvailable
+from oscine.errors import EngineFailed, InvalidRequest, NotAvailable
 from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_MS
 from oscine.synthesis.job import Pace, whole
 from oscine.synthesis.studio import Studio
 from tests.echo import RATE, EchoEngine
-from tests.synthesis.house import in_thread, plan_of, said, studio_with, until
+from tests.synthesis.house import PATIENCE_S, in_thread, plan_of, said, studio_with, until
 from tests.voices.recordings import recording
 
 STORY = "It was a very long night. Nobody came to the house. The lamp went out. She waited there."
@@ -62,6 +62,35 @@ def test_a_closed_studio_has_no_thread_left_and_can_be_used_again(house: House) 
     assert not any(thread.name == "oscine-echo" for thread in threading.enumerate())
     assert house.engine.counts.closes == 1
     assert house.oscine.say("Two.").duration > 0.3
+
+
+def test_a_studio_that_has_ended_is_closed_and_loads_nothing_anew(house: House) -> None:
+    stream = house.oscine.stream(STORY * 200)
+    next(stream)
+    reading = in_thread(lambda: sum(1 for _ in stream))
+    house.studio.end(PATIENCE_S)
+    house.studio.end(PATIENCE_S)
+    house.studio.close()
+    with pytest.raises(EngineFailed, match="try again"):
+        reading()
+    with pytest.raises(EngineFailed, match="try again"):
+        house.oscine.say("Two.")
+    assert (house.engine.counts.loads, house.engine.counts.closes) == (1, 1)
+
+
+def test_the_end_of_a_studio_does_not_wait_for_an_engine_that_is_stuck(tmp_path: Path) -> None:
+    back = threading.Event()
+    engine = EchoEngine()
+    engine.load = lambda _: back.wait(PATIENCE_S)  # type: ignore[assignment, method-assign]
+    studio = studio_with(engine, tmp_path)
+    thread = studio.scheduler("echo")._thread
+    in_thread(lambda: studio.end(0.01))()
+    studio.close()
+    assert thread.is_alive()
+    assert thread.daemon, "it would keep the process"
+    back.set()
+    until(lambda: not thread.is_alive())
+    assert engine.counts.closes == 1
 
 
 def test_an_engine_that_could_not_be_loaded_is_tried_again_by_the_next_request(tmp_path: Path) -> None:

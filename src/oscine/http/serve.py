@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -35,7 +36,10 @@ def serve(studio: Studio, *, host: str, port: int, port_health: int | None = Non
     sockets = listen(host, port, port_health)
     server = Server(studio)
     server.service.readiness.when_loaded = _settle
-    server.run(sockets=sockets)
+    try:
+        server.run(sockets=sockets)
+    finally:
+        server.service.end()
     log.info("stopped")
 
 
@@ -66,6 +70,12 @@ class Server(uvicorn.Server):
         if sockets:
             log.info("listening", extra={"url": url_of(sockets[0]), "engine": self.service.settings.engine})
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is running; from here on the limit counts."""
+        if self.service.stop_by is None:
+            self.service.stop_by = time.monotonic() + self.service.settings.drain_seconds
+        await super().shutdown(sockets=sockets)
+
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Listen to signals while it runs; uvicorn's own way raises them again at the end."""
@@ -82,6 +92,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop; at once when asked twice."""
         self.force_exit = self.should_exit
+        if self.force_exit:
+            self.service.stop_by = time.monotonic()
         self.should_exit = True
 
 

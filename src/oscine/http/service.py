@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from oscine.aio import AsyncOscine
 from oscine.config import Settings
@@ -75,6 +76,8 @@ class Service:
     readiness: Readiness
     started: float = field(default_factory=time.time)
     """Seconds since 1970."""
+    stop_by: float | None = None
+    """When all has to be over, on the monotonic clock; None: nobody asked for an end yet."""
 
     @classmethod
     def of(cls, studio: Studio) -> Service:
@@ -101,3 +104,12 @@ class Service:
     def state(self) -> State:
         """How far the engine is that answers when none is asked for; never waits."""
         return self.readiness.state
+
+    def end(self) -> None:
+        """Stop the engines for good, in what is left of the time to finish."""
+        left_s = self.settings.drain_seconds if self.stop_by is None else self.stop_by - time.monotonic()
+        self.studio.end(max(_LEAST_S, left_s))
+
+
+_LEAST_S: Final = 1.0
+"""So long an engine that is idle needs at most to be freed."""

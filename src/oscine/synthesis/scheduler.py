@@ -51,6 +51,8 @@ class Scheduler:
         self._jobs: list[Job] = []
         self._open: dict[Lane, Take] = {}
         self._closing = self._unwanted = False
+        self._reason: OscineError | None = None
+        """Why it was closed, where nobody asked for that."""
         self._loaded = False
         self.loaded_at: float | None = None
         """When the engine was first ready, on the monotonic clock."""
@@ -99,15 +101,27 @@ class Scheduler:
             self._jobs.append(job)
             return job
 
-    def close(self) -> None:
-        """Stop the owner thread, cancel what is open and free the engine; idempotent."""
-        with self._lock:
-            self._closing = True
-            for job in list(self._jobs):
-                self._close_job(job)
-            self._wake.notify_all()
+    def close(self, timeout_s: float | None = None, *, reason: OscineError | None = None) -> bool:
+        """Stop the owner thread, cancel what is open and free the engine; idempotent.
+
+        Whoever waits is told the `reason`, else Cancelled. Returns whether the thread has ended within the limit: one
+        that is inside the engine cannot be stopped from outside, and does not keep the process.
+        """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        self._closing = True
+        self._reason = self._reason or reason
+        if self._lock.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
+            try:
+                for job in list(self._jobs):
+                    if self._reason is not None:
+                        _fail_takes(job, self._reason)
+                    self._close_job(job)
+                self._wake.notify_all()
+            finally:
+                self._lock.release()
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        return not self._thread.is_alive()
 
     def let_go(self) -> None:
         """Free the engine when the last job is closed. Waits for nothing: it may be called while objects are freed."""
@@ -126,7 +140,7 @@ class Scheduler:
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         if self._closing:
-            raise Cancelled("The engine was closed.")
+            raise self._end().with_traceback(None)
 
     def _submit(self, job: Job, utterance: Utterance) -> Take:
         with self._lock:
@@ -160,7 +174,7 @@ class Scheduler:
     # -- the owner thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        failure: OscineError = Cancelled("The engine was closed.")
+        failure: OscineError | None = None
         try:
             self.engine.load(self._progress)
             with self._lock:
@@ -176,7 +190,7 @@ class Scheduler:
             self._tell(what, error)
             failure = EngineFailed(f"The engine {self.engine.info.name} {what} ({type(error).__name__}).")
         finally:
-            self._fail_all(failure)
+            self._fail_all(failure or self._end())
             self._free()
 
     def _turn(self) -> bool:
@@ -321,11 +335,13 @@ class Scheduler:
         with self._lock:
             self._failure = error
             for job in self._jobs:
-                for take in job._takes:
-                    if not take._over:
-                        take._fail(error)
-                job.changed.notify_all()
+                _fail_takes(job, error)
             self._wake.notify_all()
+
+    def _end(self) -> OscineError:
+        if not self._closing:
+            return EngineFailed(f"The engine {self.engine.info.name} ended by itself; try again.")
+        return self._reason or Cancelled("The engine was closed.")
 
     def _free(self) -> None:
         try:
@@ -340,3 +356,10 @@ class Scheduler:
         """One line for the log, and the whole cause for those who look for it."""
         log.error("engine %s %s (%s)", self.engine.info.name, what, type(error).__name__)
         log.debug("engine %s %s", self.engine.info.name, what, exc_info=error)
+
+
+def _fail_takes(job: Job, error: OscineError) -> None:
+    for take in job._takes:
+        if not take._over:
+            take._fail(error)
+    job.changed.notify_all()

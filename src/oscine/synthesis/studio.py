@@ -7,6 +7,7 @@ thread of its own while the rest of the program is still being imported.
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from oscine.config import Settings
 from oscine.engines.protocol import EngineInfo, Progress
 from oscine.engines.registry import Factory, Registry
-from oscine.errors import InvalidRequest, NotAvailable, OscineError
+from oscine.errors import EngineFailed, InvalidRequest, NotAvailable, OscineError
 from oscine.request import SpeechRequest
 from oscine.synthesis.scheduler import Scheduler
 
@@ -46,6 +47,7 @@ class Studio:
         self._on_progress = on_progress
         self._schedulers: dict[str, Scheduler] = {}
         self._lock = threading.Lock()
+        self._ended = False
         weakref.finalize(self, _let_go, self._schedulers).atexit = False
 
     def __enter__(self) -> Studio:
@@ -55,7 +57,7 @@ class Studio:
         self.close()
 
     def close(self) -> None:
-        """Stop the engines; idempotent."""
+        """Stop the engines; idempotent. What is asked for later loads them again."""
         with self._lock:
             schedulers = dict(self._schedulers)
         for scheduler in schedulers.values():
@@ -64,6 +66,25 @@ class Studio:
             for engine, scheduler in schedulers.items():
                 if self._schedulers.get(engine) is scheduler:
                     del self._schedulers[engine]
+
+    def end(self, timeout_s: float) -> None:
+        """Stop the engines for good; idempotent. One that does not stop within the limit ends with the process.
+
+        Whoever still waits for speech, or asks for more, is told by EngineFailed.
+        """
+        until = time.monotonic() + timeout_s
+        self._ended = True
+        locked = self._lock.acquire(timeout=max(0.0, timeout_s))
+        try:
+            schedulers = list(self._schedulers.values())
+            self._schedulers.clear()
+        finally:
+            if locked:
+                self._lock.release()
+        for scheduler in schedulers:
+            scheduler.close(0.0, reason=_ending())  # all of them at once
+        for scheduler in schedulers:
+            scheduler.close(max(0.0, until - time.monotonic()))
 
     @cached_property
     def library(self) -> VoiceLibrary:
@@ -108,6 +129,8 @@ class Studio:
     def scheduler(self, engine: str) -> Scheduler:
         """The engine's scheduler; the first call starts to load it. Raises NotAvailable when something is missing."""
         with self._lock:
+            if self._ended:
+                raise _ending()
             scheduler = self._schedulers.get(engine)
             if scheduler is None or scheduler.over:
                 if scheduler is not None:
@@ -202,6 +225,10 @@ class Studio:
         if not info.capabilities.cloning:
             return presets
         return [*presets, *(self.prompts.prompt(voice) for voice in self.library.list()[:8])]
+
+
+def _ending() -> EngineFailed:
+    return EngineFailed("The engine is being closed; try again.")
 
 
 def _let_go(schedulers: dict[str, Scheduler]) -> None:
