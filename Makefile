@@ -6,6 +6,8 @@ SHELL = /bin/sh
 
 PYTHON ?= python3
 BIN = .venv/bin
+# A file stays with one worker, and so do the servers that it starts.
+ON_EVERY_CORE = --numprocesses=auto --dist=loadfile
 SET_UP = @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer." >&2; exit 1; }; \
 	$(PYTHON) scripts/setup-env
 
@@ -32,7 +34,7 @@ serve: .venv/ready-serve
 	@$(BIN)/oscine serve $(OPTIONS)
 
 test: lint types rooms .tools/openai1/ready
-	$(BIN)/pytest
+	$(BIN)/pytest $(ON_EVERY_CORE)
 
 # What these programs make of the server: real code of theirs, in environments of their own.
 test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/openwebui/ready .tools/wyoming/ready
@@ -40,7 +42,7 @@ test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/op
 
 # Without what starts processes, runs the pages or floods the text room: that takes longer than all the rest.
 quick: lint
-	$(BIN)/pytest -m "not slow and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/text/test_floods.py
+	$(BIN)/pytest $(ON_EVERY_CORE) -m "not slow and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/text/test_floods.py
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check
