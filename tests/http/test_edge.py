@@ -13,7 +13,7 @@ import pytest
 
 from tests.echo import EchoEngine
 from tests.http.apart import apart
-from tests.http.asking import ECHO, SPEECH
+from tests.http.asking import ECHO, SPEECH, Gated
 from tests.http.conftest import Running, Serve
 from tests.http.raw import PATIENCE_S, Answer, ask, connected, eventually, read, request, upload
 from tests.voices.recordings import recording
@@ -169,3 +169,17 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(tmp_path: Path):
             sock = stack.enter_context(connected(running.port))
         sock.sendall(request("GET", "/v1/test"))
         assert read(sock).status == 200
+
+
+def test_a_client_of_http_1_0_that_leaves_before_the_first_sound_frees_its_place(serve: Serve):
+    engine = Gated("Hello")
+    running = serve(factories={"echo": lambda _: engine}, **ECHO)
+    data = request("POST", SPEECH, HELLO).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    try:
+        with connected(running.port) as sock:
+            sock.sendall(data)
+            assert eventually(lambda: running.server.service.places.active == 1)
+        assert eventually(lambda: running.server.service.places.active == 0, PATIENCE_S)
+    finally:
+        engine.open_gate()
+    assert ask(running.port, data).status == 200

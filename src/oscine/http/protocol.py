@@ -32,6 +32,8 @@ _FULL: Final = Refused(
 )
 _LOOK_S: Final = 0.2
 """So often it is asked whether a client that sends nothing more is still there."""
+_SOON_S: Final = 5.0
+"""So long the first sound may take for a client that sends nothing more and cannot be asked."""
 
 
 def most_connections(places: int) -> int:
@@ -81,14 +83,18 @@ class Protocol(H11Protocol):
 
         It has gone as a rule, but some clients only say that this was all, and read on. Which of the two it is shows
         when something is sent: whoever has gone refuses it. Before the first sound that is a 100 Continue, which every
-        client of HTTP/1.1 must read and may ignore (RFC 9110, section 15.2).
+        client of HTTP/1.1 must read and may ignore (RFC 9110, section 15.2). One of HTTP/1.0 cannot be asked, and has
+        to be answered soon.
         """
         if self._turned_away or self._between_requests() or self.cycle.more_body:
             return False
         self._only_reads = True
-        if not self.cycle.response_started and self.conn.their_http_version == b"1.1":
-            interim = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
-            self.transport.write(self.conn.send(interim) or b"")
+        if not self.cycle.response_started:
+            if self.conn.their_http_version == b"1.1":
+                interim = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+                self.transport.write(self.conn.send(interim) or b"")
+            else:
+                self.loop.call_later(_SOON_S, self._give_up)
         self.loop.call_later(_LOOK_S, self._look)
         return True
 
@@ -140,6 +146,11 @@ class Protocol(H11Protocol):
             self.transport.abort()
         else:
             self.loop.call_later(_LOOK_S, self._look)
+
+    def _give_up(self) -> None:
+        """Leave a client that cannot be asked whether it is still there."""
+        if not self.cycle.response_started:
+            self.transport.abort()
 
     def _between_requests(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
