@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from oscine.errors import EngineFailed, InvalidRequest, NotAvailable
 from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_MS
 from oscine.synthesis.job import Pace, whole
 from oscine.synthesis.studio import Studio
-from tests.echo import RATE, EchoEngine
+from tests.echo import RATE, EchoEngine, Failure
 from tests.synthesis.house import PATIENCE_S, in_thread, plan_of, said, studio_with, until
 from tests.voices.recordings import recording
 
@@ -100,6 +101,48 @@ def test_an_engine_that_could_not_be_loaded_is_tried_again_by_the_next_request(t
         until(lambda: first.failure is not None)
         with studio.scheduler("echo").job(Pace.FILE) as job:
             assert len(whole(job.submit(said("Now it works."))))
+
+
+def test_an_engine_that_failed_is_left_alone_for_longer_each_time(
+    tmp_path: Path,
+) -> None:
+    engine = EchoEngine(load_failures=[NotAvailable(f"No {number}.") for number in range(8)])
+    with studio_with(engine, tmp_path) as studio:
+        studio.rest_s = 10.0
+        for number, rest_s in enumerate([10, 20, 40, 80, 160, 300, 300, 300]):
+            failed = studio.scheduler("echo")
+            failed._thread.join(PATIENCE_S)
+            assert failed.failed_at is not None
+            for passed_s in (0.1, rest_s - 1):
+                failed.failed_at = time.monotonic() - passed_s
+                with pytest.raises(NotAvailable, match=f"No {number}"):
+                    studio.scheduler("echo")
+            assert engine.counts.loads == number + 1
+            failed.failed_at = time.monotonic() - rest_s
+        with studio.scheduler("echo").job(Pace.FILE) as job:
+            assert len(whole(job.submit(said("Now it works."))))
+
+
+def test_an_engine_that_has_spoken_since_it_failed_is_soon_loaded_again(tmp_path: Path) -> None:
+    engine = EchoEngine(load_failures=[NotAvailable("No.")] * 3)
+    with studio_with(engine, tmp_path) as studio:
+        for _ in range(3):
+            failed = studio.scheduler("echo")
+            failed._thread.join(PATIENCE_S)
+        spoken = studio.scheduler("echo")
+        with spoken.job(Pace.FILE) as job:
+            assert len(whole(job.submit(said("Now it works."))))
+        engine.failures.append(Failure("bad", times=99, kind="broken"))
+        engine.load_failures.append(NotAvailable("Gone."))
+        with spoken.job(Pace.FILE) as job, pytest.raises(NotAvailable):
+            whole(job.submit(said("This is bad.")))
+        until(lambda: spoken.failed_at is not None)
+        assert spoken.failed_at is not None
+        studio.rest_s = 10.0
+        with pytest.raises(NotAvailable, match="Gone"):
+            studio.scheduler("echo")
+        spoken.failed_at -= 10.0
+        assert studio.scheduler("echo") is not spoken
 
 
 def test_a_voice_that_is_not_downloaded_or_not_known_is_refused(house: House) -> None:

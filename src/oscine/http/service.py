@@ -83,6 +83,7 @@ class Service:
     def of(cls, studio: Studio) -> Service:
         """A service of a studio. Raises InvalidRequest for a setting that cannot be."""
         settings = studio.settings
+        studio.rest_s = REST_S  # requests come all the time, and each would have the engine loaded anew
         places, metrics = Places(settings.max_requests), Metrics()
         metrics.active.set_function(lambda: places.active)
         metrics.queue.set_function(lambda: places.waiting)
@@ -111,5 +112,7 @@ class Service:
         self.studio.end(max(_LEAST_S, left_s))
 
 
+REST_S: Final = 10.0
+"""So long an engine that failed is left alone; `Retry-After` says the same."""
 _LEAST_S: Final = 1.0
 """So long an engine that is idle needs at most to be freed."""

@@ -59,6 +59,8 @@ class Scheduler:
         self.spoken = False
         """Whether it has finished an utterance."""
         self._failure: OscineError | None = None
+        self.failed_at: float | None = None
+        """When it became unusable, on the monotonic clock."""
         self._reloads = 0
         self._suspicious = False
         """Some takes were open when the engine broke."""
@@ -333,7 +335,7 @@ class Scheduler:
     def _fail_all(self, error: OscineError) -> None:
         """Nothing will be spoken any more: tell whoever waits."""
         with self._lock:
-            self._failure = error
+            self._failure, self.failed_at = error, time.monotonic()
             for job in self._jobs:
                 _fail_takes(job, error)
             self._wake.notify_all()

@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from oscine.config import Settings
 from oscine.engines.protocol import EngineInfo, Progress
@@ -44,8 +44,13 @@ class Studio:
     ) -> None:
         self.settings = settings or Settings.from_env()
         self.registry = Registry(self.settings, factories)
+        self.rest_s = 0.0
+        """So long an engine that failed is left alone before a request has it loaded again; twice as long each time it
+        fails again without a word, 5 minutes at most. Until then requests are told at once why it failed."""
         self._on_progress = on_progress
         self._schedulers: dict[str, Scheduler] = {}
+        self._failures: dict[str, int] = {}
+        """How often an engine failed in a row, before the scheduler that it has now."""
         self._lock = threading.Lock()
         self._ended = False
         weakref.finalize(self, _let_go, self._schedulers).atexit = False
@@ -134,6 +139,7 @@ class Studio:
             scheduler = self._schedulers.get(engine)
             if scheduler is None or scheduler.over:
                 if scheduler is not None:
+                    self._check_rested(engine, scheduler)
                     scheduler.close()  # an engine is never called from two threads
                 loaded = self.registry.get(engine)
                 missing = loaded.missing()
@@ -145,6 +151,15 @@ class Studio:
                     loaded, max_jobs=self.settings.max_requests, on_progress=self._on_progress
                 )
             return scheduler
+
+    def _check_rested(self, engine: str, over: Scheduler) -> None:
+        """Raises why the engine failed until it may be loaded again."""
+        if over.failure is None or over.failed_at is None:
+            return
+        before = 0 if over.spoken else self._failures.get(engine, 0)
+        if time.monotonic() - over.failed_at < min(self.rest_s * 2.0 ** min(before, 30), _LONGEST_REST_S):
+            raise over.failure.with_traceback(None)
+        self._failures[engine] = before + 1
 
     def loaded(self, engine: str) -> Scheduler | None:
         """The engine's scheduler if something asked for it already; never waits and loads nothing."""
@@ -225,6 +240,9 @@ class Studio:
         if not info.capabilities.cloning:
             return presets
         return [*presets, *(self.prompts.prompt(voice) for voice in self.library.list()[:8])]
+
+
+_LONGEST_REST_S: Final = 300.0
 
 
 def _ending() -> EngineFailed:
