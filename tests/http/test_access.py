@@ -160,6 +160,19 @@ def test_several_rates_hold_together(serve: Serve):
     assert [speak(running, "Hi.").status_code for _ in range(3)] == [200, 200, 429]
 
 
+def test_what_one_rate_refuses_does_not_use_up_another(serve: Serve):
+    running = serve(OSCINE_RATE_LIMIT="3/hour;1/2second", **TONES)
+    heard = 0
+    while heard < 3:
+        answer = speak(running, "Hi.")
+        if answer.status_code == 200:
+            heard += 1
+        else:
+            assert "1 in 2 seconds" in refused(answer)["message"], heard
+            threading.Event().wait(0.2)
+    assert "3 in an hour" in refused(speak(running, "Hi."))["message"]
+
+
 def preflight(running: Running, origin: str, path: str = SPEECH, method: str = "POST") -> httpx.Response:
     headers = {
         "origin": origin,

@@ -72,14 +72,16 @@ class RateLimit:
         self._windows = MovingWindowRateLimiter(MemoryStorage())
 
     def check(self, who: str) -> None:
-        """Count a request. Raises Busy that says when the next one is welcome."""
+        """Count a request, unless it is refused. Raises Busy that says when the next one is welcome."""
         for item in self._items:
-            if not self._windows.hit(item, who):
+            if not self._windows.test(item, who):
                 again = self._windows.get_window_stats(item, who).reset_time - time.time()
                 raise Busy(
                     f"The rate of {item.amount} in {_span(item)} is used up; wait and send the rest.",
                     retry_after=max(1, math.ceil(again)),
                 )
+        for item in self._items:
+            self._windows.hit(item, who)
 
 
 class OwnPages:
