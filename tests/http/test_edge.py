@@ -183,3 +183,12 @@ def test_a_client_of_http_1_0_that_leaves_before_the_first_sound_frees_its_place
     finally:
         engine.open_gate()
     assert ask(running.port, data).status == 200
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.0"])
+def test_a_wish_for_another_protocol_is_answered_without_it_and_without_a_word(
+    server: Running, caplog: pytest.LogCaptureFixture, protocol: str
+):
+    answer = ask(server.port, request("GET", "/v1/test", Connection="Upgrade", Upgrade=protocol))
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []

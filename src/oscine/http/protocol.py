@@ -120,6 +120,9 @@ class Protocol(H11Protocol):
         self._refuse(InvalidRequest("The request is not valid HTTP/1.1, or its headers are too large."))
         self.transport.close()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: a server may ignore Upgrade (RFC 9110, section 7.8), and browsers and curl ask for HTTP/2 by it."""
+
     def _refuse(self, error: OscineError) -> None:
         """Answer without the app."""
         body = json.dumps({"error": error_object(error)}).encode()
