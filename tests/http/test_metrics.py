@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.echo import EchoEngine, Failure
+from tests.http.apart import apart
 from tests.http.asking import ECHO, HELLO, SPEECH, Asking, Gated, call, get, speak, until
 from tests.http.conftest import Running, Serve
+from tests.http.raw import ask, request
 
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -76,6 +79,26 @@ def test_what_is_running_and_what_waits_is_shown(serve: Serve):
     until(lambda: of(figures(running), "oscine_requests_active") == 0)
     assert of(figures(running), "oscine_queue_depth") == 0
     until(lambda: of(figures(running), "oscine_lanes_busy", engine="echo") == 0)
+
+
+def test_the_lanes_of_every_engine_that_is_loaded_are_shown(serve: Serve):
+    engine = Gated("Wait", name="other", lanes=7)
+    running = serve(factories={"echo": lambda _: EchoEngine(lanes=3), "other": lambda _: engine}, **ECHO)
+    assert of(figures(running), "oscine_lanes", engine="echo") == 3
+    assert ("oscine_lanes", frozenset({("engine", "other")})) not in figures(running)
+    with Asking() as asking:
+        asking.ask(running, "Wait for it.", engine="other")
+        until(lambda: of(figures(running), "oscine_lanes_busy", engine="other") == 1)
+        assert of(figures(running), "oscine_lanes", engine="other") == 7
+        engine.open_gate()
+    until(lambda: of(figures(running), "oscine_lanes_busy", engine="other") == 0)
+
+
+def test_a_server_shows_no_figures_that_nobody_reads(tmp_path: Path):
+    with apart(tmp_path) as running:
+        shown = ask(running.port, request("GET", "/metrics")).body
+        assert b"oscine_http_requests_total{" in shown
+        assert b"_created" not in shown
 
 
 def test_errors_are_counted_by_their_type_and_code(serve: Serve):

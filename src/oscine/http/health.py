@@ -86,8 +86,7 @@ async def test() -> dict[str, str]:
 async def metrics(request: Request) -> Response:
     """Requests, queue, lanes, time to first audio, real-time factor, audio seconds, errors."""
     service: Service = request.app.state.service
-    scheduler = service.readiness.scheduler
-    if scheduler is not None:
+    for scheduler in service.studio.all_loaded():
         info = scheduler.engine.info
         service.metrics.lanes.labels(info.name).set(info.max_lanes)
         service.metrics.lanes_busy.labels(info.name).set(scheduler.lanes_busy)

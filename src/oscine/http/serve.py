@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from prometheus_client import disable_created_metrics
 
 from oscine.errors import NotAvailable
 from oscine.http.app import create_app
@@ -33,6 +34,7 @@ def serve(studio: Studio, *, host: str, port: int, port_health: int | None = Non
 
     Raises NotAvailable where the address cannot be had, InvalidRequest for a setting that cannot be.
     """
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nobody reads
     sockets = listen(host, port, port_health)
     server = Server(studio)
     server.service.readiness.when_loaded = _settle

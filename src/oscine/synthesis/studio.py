@@ -165,6 +165,10 @@ class Studio:
         """The engine's scheduler if something asked for it already; never waits and loads nothing."""
         return self._schedulers.get(engine)
 
+    def all_loaded(self) -> list[Scheduler]:
+        """The schedulers of all engines that something asked for; never waits."""
+        return list(self._schedulers.values())
+
     def plan(
         self,
         request: SpeechRequest,
