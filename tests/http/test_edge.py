@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from oscine.http.protocol import Protocol
 from tests.echo import EchoEngine
 from tests.http.apart import apart
 from tests.http.asking import ECHO, SPEECH, Gated
@@ -192,3 +194,18 @@ def test_a_wish_for_another_protocol_is_answered_without_it_and_without_a_word(
     answer = ask(server.port, request("GET", "/v1/test", Connection="Upgrade", Upgrade=protocol))
     assert (answer.status, answer.json) == (200, {"status": "ok"})
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what waits in the kernel")
+def test_little_waits_for_a_client_that_takes_nothing(serve: Serve):
+    running = serve(**TONES)
+    with connected(running.port, receive_buffer=4096) as sock:
+        sock.sendall(request("POST", SPEECH, json.dumps({"input": "A long story. " * 500}).encode()))
+        assert eventually(lambda: [one for one in running.server.server_state.connections if one.flow.write_paused])
+        (connection,) = running.server.server_state.connections
+        assert isinstance(connection, Protocol)
+        import fcntl
+        from termios import TIOCOUTQ
+
+        (kernel,) = struct.unpack("i", fcntl.ioctl(connection.transport.get_extra_info("socket"), TIOCOUTQ, b"\0" * 4))
+        assert kernel + connection.transport.get_write_buffer_size() < 400_000

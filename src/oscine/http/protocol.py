@@ -30,6 +30,10 @@ _TURN_AWAY_S: Final = 1.0
 _FULL: Final = Refused(
     HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again later.", headers={"retry-after": "5"}
 )
+_SEND_BUFFER_BYTES: Final = 64 * 1024
+"""What the kernel keeps for a client that reads slowly; left to itself it takes megabytes, minutes of an MP3."""
+_WRITE_BUFFER_BYTES: Final = 32 * 1024
+"""What waits beside it before the sound is made no further."""
 _LOOK_S: Final = 0.2
 """So often it is asked whether a client that sends nothing more is still there."""
 _SOON_S: Final = 5.0
@@ -58,6 +62,9 @@ class Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        connection: socket.socket = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         too_many = len(self.connections) - self.app_state.get("most_connections", len(self.connections))
         if too_many > _TURNED_AWAY:
             self.transport.abort()
@@ -121,7 +128,7 @@ class Protocol(H11Protocol):
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: a server may ignore Upgrade (RFC 9110, section 7.8), and browsers and curl ask for HTTP/2 by it."""
+        """Nothing: a server may ignore Upgrade (RFC 9110, section 7.8), and some clients ask everybody for HTTP/2."""
 
     def _refuse(self, error: OscineError) -> None:
         """Answer without the app."""
