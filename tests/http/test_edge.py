@@ -8,7 +8,7 @@ import struct
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -201,11 +201,32 @@ def test_little_waits_for_a_client_that_takes_nothing(serve: Serve):
     running = serve(**TONES)
     with connected(running.port, receive_buffer=4096) as sock:
         sock.sendall(request("POST", SPEECH, json.dumps({"input": "A long story. " * 500}).encode()))
-        assert eventually(lambda: [one for one in running.server.server_state.connections if one.flow.write_paused])
-        (connection,) = running.server.server_state.connections
-        assert isinstance(connection, Protocol)
+        connections = cast("set[Protocol]", running.server.server_state.connections)
+        assert eventually(lambda: [one for one in connections if one.flow.write_paused])
+        (connection,) = connections
         import fcntl
         from termios import TIOCOUTQ
 
         (kernel,) = struct.unpack("i", fcntl.ioctl(connection.transport.get_extra_info("socket"), TIOCOUTQ, b"\0" * 4))
         assert kernel + connection.transport.get_write_buffer_size() < 400_000
+
+
+def preflight(running: Running, origin: str, method: str) -> Answer:
+    return ask(running.port, request("OPTIONS", SPEECH, Origin=origin, Access_Control_Request_Method=method))
+
+
+def test_a_page_that_may_not_call_is_told_so_as_everywhere_and_one_that_may_reads_every_fault(serve: Serve):
+    running = serve(OSCINE_CORS_ORIGINS="https://a.example", **TONES)
+    for origin, method in ((EVIL, "POST"), ("https://a.example", "PATCH")):
+        answer = preflight(running, origin, method)
+        assert answer.status == 400
+        assert answer.error["code"] == "origin_not_allowed"
+        assert answer.headers["x-request-id"]
+        assert "origin" in answer.headers["vary"].lower()
+    assert preflight(running, "https://a.example", "POST").status == 200
+    running.server.service.keys = cast("Any", None)  # so that a route fails as nobody thought of
+    answer = speech(running, Origin="https://a.example")
+    assert (answer.status, answer.error["type"]) == (500, "server_error")
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+    assert answer.headers["x-request-id"]
+    assert speech(running).status == 500

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from oscine.__about__ import __version__
 from oscine.http import health, models, page, speech, voices
 from oscine.http.access import OwnPages
 from oscine.http.body import Limits
-from oscine.http.errors import handle_errors
+from oscine.http.errors import Cors, Unexpected, handle_errors
 from oscine.http.observe import Observe
 from oscine.http.protocol import most_connections
 from oscine.http.schema import ERROR_BODY
@@ -51,9 +50,10 @@ def create_app(service: Service) -> FastAPI:
     if not settings.api_keys and "*" not in settings.cors_origins:
         app.add_middleware(OwnPages, host=settings.host, allowed=settings.cors_origins)
     app.add_middleware(Limits, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.body_seconds)
+    app.add_middleware(Unexpected)
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["authorization", "content-type", "x-request-id", *_SDK_HEADERS],

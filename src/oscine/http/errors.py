@@ -10,10 +10,13 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oscine.errors import Busy, OscineError
 
@@ -51,6 +54,54 @@ def error_response(error: OscineError) -> JSONResponse:
     elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.setdefault("retry-after", "10")
     return JSONResponse({"error": error_object(error)}, error.http_status, headers)
+
+
+class Unexpected:
+    """Answers where the app fails in a way that nobody thought of."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; a fault after the answer began is for whoever called."""
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            if started or scope["type"] != "http":
+                raise
+            state = scope["state"]
+            log.error("unexpected %s", type(error).__name__, exc_info=error, extra={"request_id": state["request_id"]})
+            state["error"] = UNEXPECTED
+            await error_response(UNEXPECTED)(scope, receive, send)
+
+
+class Cors(CORSMiddleware):
+    """Lets pages in; what it refuses has OpenAI's body too."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to the question whether a page may send a request."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code == HTTPStatus.OK:
+            return answer
+        refused = error_response(
+            Refused(
+                HTTPStatus.BAD_REQUEST,
+                "A page of this origin may not send this request; list the origin in OSCINE_CORS_ORIGINS, "
+                "and send only the methods and headers that Access-Control-Allow-... names.",
+                code="origin_not_allowed",
+            )
+        )
+        refused.headers.update(
+            {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+        )
+        return refused
 
 
 def handle_errors(app: FastAPI) -> None:
