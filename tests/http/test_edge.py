@@ -230,3 +230,18 @@ def test_a_page_that_may_not_call_is_told_so_as_everywhere_and_one_that_may_read
     assert answer.headers["access-control-allow-origin"] == "https://a.example"
     assert answer.headers["x-request-id"]
     assert speech(running).status == 500
+
+
+def test_a_request_line_with_the_whole_address_is_answered(server: Running):
+    for target, status in (
+        ("http://localhost/v1/test", 200),
+        ("HTTP://127.0.0.1:8000/v1/audio/voices?engine=hibari", 200),
+        ("http://localhost", 200),
+        ("http://localhost/v1/audio/voices/no%2Fbody", 404),
+        ("http://evil.example/v1/test", 403),
+    ):
+        answer = ask(server.port, request("GET", target))
+        assert answer.status == status, target
+    assert ask(server.port, request("POST", f"http://localhost{SPEECH}", HELLO)).status == 200
+    assert ask(server.port, request("GET", "http://localhost/v1/test", Host="evil.example")).json == {"status": "ok"}
+    assert ask(server.port, request("GET", "http://localhost/none")).error["code"] is None

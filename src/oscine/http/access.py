@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fastapi import Request
 from starlette.datastructures import Headers
@@ -82,6 +83,26 @@ class RateLimit:
                 )
         for item in self._items:
             self._windows.hit(item, who)
+
+
+class Targets:
+    """Takes a request line with a whole address, as for a proxy (RFC 9112, section 3.2.2), for its path and host."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        found = _ABSOLUTE.match(scope.get("raw_path") or b"")
+        if scope["type"] == "http" and found is not None:
+            path = found["path"] or b"/"
+            headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            scope["headers"] = [(b"host", found["authority"]), *headers]
+            scope.update(raw_path=path, path=unquote(path.decode("ascii")))
+        await self._app(scope, receive, send)
+
+
+_ABSOLUTE: Final = re.compile(rb"https?://(?P<authority>[^/]*)(?P<path>/.*)?", re.IGNORECASE | re.DOTALL)
 
 
 class OwnPages:

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from oscine.__about__ import __version__
 from oscine.http import health, models, page, speech, voices
-from oscine.http.access import OwnPages
+from oscine.http.access import OwnPages, Targets
 from oscine.http.body import Limits
 from oscine.http.errors import Cors, Unexpected, handle_errors
 from oscine.http.observe import Observe
@@ -61,6 +61,7 @@ def create_app(service: Service) -> FastAPI:
             max_age=3600,
         )
     app.add_middleware(Observe, metrics=service.metrics)
+    app.add_middleware(Targets)
     _describe(app, keyed=bool(settings.api_keys))
     return app
 
