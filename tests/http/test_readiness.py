@@ -14,9 +14,12 @@ from oscine.http.readiness import Readiness, State
 from oscine.synthesis.job import Pace
 from oscine.synthesis.plan import Plan
 from tests.echo import EchoEngine, Failure
+from tests.http.apart import apart
 from tests.http.asking import ECHO, speak, until
 from tests.http.conftest import Serve
+from tests.http.raw import ask, connected, eventually, request, speech
 from tests.http.test_health import health, ping
+from tests.http.test_kill import refuses
 from tests.synthesis.house import in_thread, studio_with
 
 
@@ -125,3 +128,34 @@ def test_a_fault_of_what_settles_the_server_does_not_keep_it_from_being_ready(tm
         readiness.prepare()
         assert readiness.state is State.READY
         assert readiness.problem is None
+
+
+_STUCK = """
+import time
+from oscine.engines.hibari import HibariEngine
+HibariEngine.{call} = lambda *given: time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize(("drain_s", "signals"), [("1", 1), ("600", 2)])
+@pytest.mark.parametrize(("call", "lanes"), [("load", 0), ("step", 1)])
+def test_a_server_whose_engine_does_not_come_back_ends_when_it_is_asked_to(
+    tmp_path: Path, call: str, lanes: int, drain_s: str, signals: int
+) -> None:
+    program = _STUCK.format(call=call)
+    with apart(tmp_path, ready=False, program=program, OSCINE_DRAIN_SECONDS=drain_s) as server:
+
+        def busy() -> int:
+            found: int = ask(server.port, request("GET", "/health")).json["lanes"]["busy"]
+            return found
+
+        assert eventually(lambda: busy() == lanes)
+        with connected(server.port) as waiting:
+            waiting.sendall(speech("Does anybody hear me?"))
+            assert eventually(lambda: ask(server.port, request("GET", "/health")).json["queue"]["waiting"] == 1)
+            for _ in range(signals):
+                server.signal()
+                assert eventually(lambda: refuses(server.port))
+            assert server.ended() == 0
+        assert server.log[-1]["event"] == "stopped"
+        assert server.strange == []

@@ -31,7 +31,7 @@ def create_app(service: Service) -> FastAPI:
         try:
             yield {"most_connections": most_connections(settings.max_requests)}
         finally:
-            await asyncio.to_thread(service.studio.close)
+            await asyncio.to_thread(service.end)
 
     app = FastAPI(
         title="Oscine",
