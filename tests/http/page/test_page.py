@@ -23,7 +23,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 def test_an_error_is_shown_in_the_servers_words(visit: Visit) -> None:
     visit.expects(400)
     visit.speak("!!! ...")
-    visit.trouble(re.compile("^text has nothing that can be spoken"))
+    visit.trouble(re.compile("^input has nothing that can be spoken"))
     expect(visit.page.locator("#listen")).to_be_hidden()
     visit.speak("Hello.")
     visit.said("Finished")
