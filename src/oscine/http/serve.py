@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S: Final = 75
 """So long a connection may be idle; longer than the pools of most clients, which then never meet a closed one."""
-_BACKLOG: Final = 1024
+_BACKLOG: Final = 128
+"""Connections that wait to be accepted; asyncio also accepts so many in one go."""
 
 
 def serve(studio: Studio, *, host: str, port: int, port_health: int | None = None) -> None:
@@ -62,6 +63,7 @@ class Server(uvicorn.Server):
                 proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=max(1, round(studio.settings.drain_seconds)),
+                backlog=_BACKLOG,
                 h11_max_incomplete_event_size=HEADER_BYTES,
             )
         )
