@@ -224,8 +224,8 @@ def _voice(name: str) -> Hibari:
         path = voices.voice_path(name, download_missing=False)
     except FileNotFoundError:
         raise NotAvailable(f"The voice {name} is not downloaded; run: oscine download hibari", param="voice") from None
-    # Hibari's constructor makes a session that keeps a plan of memory for every length of sentence it has met: hours of
-    # speech would take more and more. This is what it does otherwise, in the version that pyproject.toml pins.
+    # Hibari's constructor makes a session that keeps memory for every length of sentence it has met: hours of speech
+    # would take more and more. This is what it does otherwise, in the version that pyproject.toml pins.
     voice = Hibari.__new__(Hibari)
     voice.voice, voice.model_path, voice._g2p = name, path, None
     voice.vocab = json.loads((Path(ASSETS) / "vocab.json").read_text(encoding="utf-8"))
@@ -239,7 +239,7 @@ def _session_options() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_mem_pattern = False
+    options.enable_mem_pattern = options.enable_cpu_mem_arena = False
     return options
 
 
