@@ -14,6 +14,7 @@ import pytest
 from oscine.engines.protocol import LATER, Capacity, Utterance
 from oscine.errors import Busy, Cancelled, EngineFailed, NotAvailable, SynthesisFailed
 from oscine.synthesis import job as jobs
+from oscine.synthesis import scheduler as schedulers
 from oscine.synthesis.job import AHEAD_S, Job, Pace, chunks, whole
 from oscine.synthesis.scheduler import Scheduler
 from tests.echo import RATE, EchoEngine, Failure
@@ -440,3 +441,19 @@ def test_threads_that_open_and_close_jobs_at_the_same_time_never_wait_for_each_o
         for one in [in_thread(partial(churn, act)) for act in acts * 2]:
             one()
         until(lambda: engine.open_lanes == 0)
+
+
+def test_memory_is_given_back_once_after_each_busy_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    engine = EchoEngine(delay_s=0.02)
+    monkeypatch.setattr(schedulers, "REST_S", 0.05)
+    monkeypatch.setattr(schedulers, "give_back", lambda: given.append(len(engine.counts.utterances)))
+    with scheduling(engine) as scheduler:
+        until(lambda: given == [0])
+        with scheduler.job(Pace.FILE) as job:
+            whole(job.submit(said("one two three")))
+            time.sleep(0.15)
+            assert given == [0], "not while somebody is there"
+        until(lambda: given == [0, 1])
+        time.sleep(0.15)
+        assert given == [0, 1]

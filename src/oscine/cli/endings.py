@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from types import FrameType
 from typing import Any, Final
 
 from oscine.errors import OscineError
+from oscine.heap import keep_heaps_few
 
 BROKEN_PIPE: Final = 141
 """As of a program that SIGPIPE ended."""
@@ -33,7 +33,6 @@ class PipeClosed(BaseException):
     """Whoever read standard output went away: nothing to complain about, and nothing left to do."""
 
 
-_M_ARENA_MAX: Final = -8
 """glibc, malloc.h."""
 _asked: list[tuple[float, int]] = []
 """When the command was first asked to stop, and by which signal."""
@@ -66,7 +65,7 @@ def why_not(error: Exception) -> str:
 def run(command: Callable[[], Any]) -> None:
     """Run a command and end the process: 0 done, 2 wrong use, 3 not available, 4 failed, 128 + n after a signal."""
     _listen()
-    _keep_heaps_few()
+    keep_heaps_few()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name need not be printable in this locale
             stream.reconfigure(errors="backslashreplace")
@@ -129,15 +128,6 @@ def _leave(code: int) -> None:
         with suppress(OSError):
             sys.stderr.flush()
     os._exit(code)
-
-
-def _keep_heaps_few() -> None:
-    """Two heaps for all threads, where the C library is glibc.
-
-    Else each thread has one of its own, and hours of speech fill them all with holes (bench/memory.py).
-    """
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def _listen() -> None:

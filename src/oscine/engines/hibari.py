@@ -21,6 +21,9 @@ import numpy as np
 
 from oscine.audio.waveform import Samples
 from oscine.config import Settings
+from oscine.engines.hibari_network import Network
+from oscine.engines.hibari_sound import sound_of
+from oscine.engines.noise import TableNoise, prepared
 from oscine.engines.protocol import (
     LATER,
     NOW,
@@ -65,13 +68,27 @@ class _Lane(Lane):
     work: Future[Samples] | None = None
 
 
+@dataclass(frozen=True)
+class _Voice:
+    reader: Hibari
+    """Its text stage."""
+    network: Network
+
+    def say(self, phonemes: str, speed: float, noise: TableNoise) -> Samples:
+        """The samples of one sentence."""
+        ids = self.reader.ids(phonemes)
+        if len(ids) <= len(self.reader.ids("")):
+            return np.zeros(0, np.float32)
+        return sound_of(*self.network.run(ids, speed), noise)
+
+
 class HibariEngine:
     """Speaks English with the voice `heart`, and with hibari's other voices once they were downloaded."""
 
     def __init__(self, settings: Settings) -> None:
         self._workers = _usable_cores()
         self._pool: ThreadPoolExecutor | None = None
-        self._voices: dict[str, Hibari] = {}
+        self._voices: dict[str, _Voice] = {}
         self._loading = threading.Lock()
         self._phonemizing = threading.Lock()
         self._open: set[_Lane] = set()
@@ -109,8 +126,9 @@ class HibariEngine:
         beside = threading.Thread(target=lambda: phonemizer.append(_phonemizer(british=False)), daemon=True)
         beside.start()
         voice = _voice(default)
+        prepared()
         beside.join()
-        voice._g2p = phonemizer[0] if phonemizer else None
+        voice.reader._g2p = phonemizer[0] if phonemizer else None
         self._voices[default] = voice
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="hibari")
 
@@ -165,18 +183,18 @@ class HibariEngine:
         voice = self._loaded(lane.utterance.prompts[turn.speaker].name)
         with self._phonemizing:
             try:
-                sentences = voice.phonemize(_digit_by_digit(turn.text))
+                sentences = voice.reader.phonemize(_digit_by_digit(turn.text))
             except Exception as error:
                 raise _Unreadable(type(error).__name__) from error
-        noise = np.random.default_rng(lane.utterance.seed)
+        noise = TableNoise(lane.utterance.seed)
         parts: list[Samples] = []
         for phonemes in sentences:
             if lane.stop.is_set():
                 break
-            parts.append(voice.from_ids(voice.ids(phonemes), lane.utterance.speed, noise))
+            parts.append(voice.say(phonemes, lane.utterance.speed, noise))
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def _loaded(self, name: str) -> Hibari:
+    def _loaded(self, name: str) -> _Voice:
         with self._loading:
             if name not in self._voices:
                 self._voices[name] = _voice(name)
@@ -215,8 +233,7 @@ def _outcome(lane: _Lane) -> list[Event]:
     return [*events, Done(lane, {"audio_seconds": len(samples) / SAMPLE_RATE})]
 
 
-def _voice(name: str) -> Hibari:
-    import onnxruntime
+def _voice(name: str) -> _Voice:
     from hibari import Hibari, voices
     from hibari.tts import ASSETS
 
@@ -224,23 +241,12 @@ def _voice(name: str) -> Hibari:
         path = voices.voice_path(name, download_missing=False)
     except FileNotFoundError:
         raise NotAvailable(f"The voice {name} is not downloaded; run: oscine download hibari", param="voice") from None
-    # Hibari's constructor makes a session that keeps memory for every length of sentence it has met: hours of speech
-    # would take more and more. This is what it does otherwise, in the version that pyproject.toml pins.
-    voice = Hibari.__new__(Hibari)
-    voice.voice, voice.model_path, voice._g2p = name, path, None
-    voice.vocab = json.loads((Path(ASSETS) / "vocab.json").read_text(encoding="utf-8"))
-    voice.sess = onnxruntime.InferenceSession(path, _session_options(), providers=["CPUExecutionProvider"])
-    return voice
-
-
-def _session_options() -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.enable_mem_pattern = options.enable_cpu_mem_arena = False
-    return options
+    # Hibari's constructor loads the model in its own way. This is what it does otherwise, in the version that
+    # pyproject.toml pins.
+    reader = Hibari.__new__(Hibari)
+    reader.voice, reader.model_path, reader._g2p = name, path, None
+    reader.vocab = json.loads((Path(ASSETS) / "vocab.json").read_text(encoding="utf-8"))
+    return _Voice(reader, Network(path))
 
 
 def _is_here(name: str) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 
 from oscine.engines.protocol import Audio, Done, Engine, EngineBroken, Event, Failed, Lane, State, Utterance
 from oscine.errors import Busy, Cancelled, EngineFailed, OscineError, SynthesisFailed
+from oscine.heap import give_back
 from oscine.synthesis.job import Job, Take
 from oscine.synthesis.job import Pace as Pace
 from oscine.synthesis.order import has_room, lanes_to_step, most_urgent, suspects
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 logging.getLogger("oscine").addHandler(logging.NullHandler())  # who uses Oscine decides where its log goes
 
 STEP_BUDGET_S: Final = 0.05
+REST_S: Final = 1.0
+"""After so long without a job memory is given back that was only kept to be quick."""
 POLL_S: Final = 0.5
 """How often an engine that has no room now is asked again."""
 ATTEMPTS: Final = 3
@@ -64,6 +67,7 @@ class Scheduler:
         self._reloads = 0
         self._suspicious = False
         """Some takes were open when the engine broke."""
+        self._resting = False
         self._thread = threading.Thread(target=self._run, name=f"oscine-{engine.info.name}", daemon=True)
         self._thread.start()
 
@@ -205,9 +209,11 @@ class Scheduler:
                     return False
                 crowded = self._admit()
                 lanes = lanes_to_step(self._open, self.engine.info.sample_rate, crowded=crowded)
-                if not lanes:
-                    self._wake.wait(POLL_S if crowded else None)
+                if not lanes and not self._time_to_rest(crowded=crowded):
                     return True
+            if not lanes:
+                give_back()
+                return True
             events = self.engine.step(lanes, STEP_BUDGET_S)
         except Exception as error:
             self._tell("broke down", error)
@@ -217,6 +223,15 @@ class Scheduler:
                 for event in events:
                     self._hand_out(event)
         return True
+
+    def _time_to_rest(self, *, crowded: bool) -> bool:
+        """Wait until something happens; True when there was no job for a while, once."""
+        self._resting = self._resting and not self._jobs
+        if self._jobs or self._resting:
+            self._wake.wait(POLL_S if crowded else None)
+            return False
+        self._resting = not self._wake.wait_for(lambda: self._jobs or self._closing or self._unwanted, REST_S)
+        return self._resting
 
     def _drop_closed(self) -> None:
         for lane, take in list(self._open.items()):
