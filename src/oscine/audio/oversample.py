@@ -32,10 +32,10 @@ def peaks(padded: Samples, threshold: float) -> NDArray[np.float32]:
     taps, norm = _interpolator()
     n = len(padded) - BEFORE - AFTER
     found = np.abs(padded[BEFORE : BEFORE + n]).reshape(-1, BLOCK)
-    loudest = found.max(axis=1)
     edges = np.abs(np.concatenate([padded[:BEFORE], padded[BEFORE + n :]])).max()
-    around = np.concatenate([[edges], loudest, [edges]])
-    active = np.flatnonzero(np.maximum(np.maximum(around[:-2], around[2:]), loudest) * norm > threshold)
+    around = np.concatenate([[edges], found.reshape(-1, _ROW).max(axis=1), [edges]])
+    loudest = np.maximum(np.maximum(around[:-2], around[2:]), around[1:-1])
+    active = np.flatnonzero(loudest.reshape(-1, BLOCK // _ROW).max(axis=1) * norm > threshold)
     if len(active):
         windows = sliding_window_view(padded, _ROW + BEFORE + AFTER)[::_ROW].reshape(
             -1, BLOCK // _ROW, _ROW + BEFORE + AFTER
@@ -76,4 +76,7 @@ def _interpolator() -> tuple[NDArray[np.float32], float]:
 
 
 _ROW: Final = 32
-"""Samples in one row of the product: many enough for the matrix to be mostly taps, few enough for it to stay small."""
+"""Samples in one row of the product: many enough for the matrix to be mostly taps, few enough for it to stay small.
+
+Not fewer than `AFTER`: an interpolation reaches into the neighbouring rows, no further.
+"""

@@ -56,6 +56,8 @@ LIMIT_CHARS: Final = 380
 """hibari itself splits sentences above 400 phonemes, which in English are about as many characters."""
 LONGEST_NUMBER: Final = 15
 """Digits of the longest number that is said as one; hibari has no words above 10**36, and nobody follows them."""
+LOOK_S: Final = 0.003
+"""How often an idle worker looks for what came meanwhile."""
 _DIGITS: Final = re.compile(r"[\d,]+")
 
 
@@ -150,7 +152,8 @@ class HibariEngine:
         mine = [lane for lane in lanes if isinstance(lane, _Lane)]
         self._begin(self._pool, mine)
         if not any(_is_over(lane) for lane in mine):
-            wait(self._running, timeout=budget_s, return_when=FIRST_COMPLETED)
+            idle = len(self._running) < self._workers
+            wait(self._running, timeout=min(budget_s, LOOK_S) if idle else budget_s, return_when=FIRST_COMPLETED)
         return [event for lane in mine if _is_over(lane) for event in _outcome(lane)]
 
     def _begin(self, pool: ThreadPoolExecutor, lanes: Sequence[_Lane]) -> None:
