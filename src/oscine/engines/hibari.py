@@ -276,6 +276,7 @@ def _describe(workers: int) -> EngineInfo:
         languages=("en",),
         capabilities=Capabilities(speed=SPEED_RANGE, inline_phonemes=True),
         max_lanes=2 * workers,
+        apart=workers,
         grain="utterance",
         lengths=Lengths(limit=LIMIT_CHARS),
         licence="Apache-2.0",

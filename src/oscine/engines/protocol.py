@@ -82,6 +82,7 @@ class EngineInfo:
     """BCP 47 primary tags."""
     capabilities: Capabilities
     max_lanes: int
+    """Utterances that may be open at once."""
     grain: Grain
     lengths: Lengths
     licence: str
@@ -95,6 +96,8 @@ class EngineInfo:
     """bit/s."""
     device: str = "cpu"
     """Where it runs; the final word once it is loaded."""
+    apart: int = 1
+    """Utterances it speaks on processors of their own: so many at once hardly delay one another's first sound."""
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,7 @@ class Assembler:
 
 
 _NOTHING: Final[Samples] = np.zeros(0, np.float32)
+_SOON: Final = 512
 
 
 def _bounds(samples: Samples, sample_rate: int) -> tuple[int, int] | None:
@@ -210,9 +211,18 @@ def _bounds(samples: Samples, sample_rate: int) -> tuple[int, int] | None:
     if bounds is None:
         return None
     start, end = bounds
-    heard = np.abs(samples[start:end]) > INAUDIBLE
-    first, after = int(heard.argmax()), len(heard) - int(heard[::-1].argmax())
-    return (start + first, start + after) if heard[first : first + 1].any() else bounds
+    first, after = _audible(samples[start:end]), _audible(samples[start:end][::-1])
+    return bounds if first is None or after is None else (start + first, end - after)
+
+
+def _audible(samples: Samples) -> int | None:
+    """The first sample that can be heard: as a rule one of the very first."""
+    for stop in (_SOON, len(samples)):
+        heard = np.abs(samples[:stop]) > INAUDIBLE
+        first = int(heard.argmax()) if len(heard) else 0
+        if heard[first : first + 1].any():
+            return first
+    return None
 
 
 def _silence(count: int) -> Samples:

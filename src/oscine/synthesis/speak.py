@@ -19,6 +19,8 @@ from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.spool import Spool
 
 _NOTHING: Final[Samples] = np.zeros(0, np.float32)
+_FIRST: Final = 2
+"""Pieces that are begun at once for a listener, at most; with the first sound nothing should compete for a processor."""
 _Started = tuple[Piece, Take | Samples]
 """A piece and where its sound comes from: the engine, or the spool."""
 
@@ -117,7 +119,7 @@ class _Upcoming:
         self._job = job
         self._spool = spool
         self._most = max(2, plan.info.max_lanes)
-        self._ahead = self._most if job.hold else 1  # with a listener, nothing competes with the first sound
+        self._ahead = self._most if job.hold else min(_FIRST, plan.info.apart)
         self._started: deque[_Started] = deque()
         self._error: BaseException | None = None
 
