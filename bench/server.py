@@ -55,7 +55,7 @@ class Size:
     bursts: int
 
 
-WHOLE = Size(pairs=31, texts=192, rounds=3, bursts=6)
+WHOLE = Size(pairs=31, texts=192, rounds=5, bursts=6)
 QUICK = Size(pairs=9, texts=96, rounds=1, bursts=2)
 
 

@@ -195,6 +195,7 @@ def test_a_listener_s_first_sentence_is_the_next_that_is_begun_beside_a_book(
                 book.submit(utterance(engine, text))
             until(lambda: len(began) == 2 and scheduler.lanes_busy == 3)
             first = listener.submit(utterance(engine, "Hello."))
+            until(lambda: bool(engine._next) and engine._next[0].utterance.text == "Hello.")
             go_on.release()
             until(lambda: len(began) == 3)
             assert began[2] == "Hello."

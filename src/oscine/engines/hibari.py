@@ -11,8 +11,9 @@ import logging
 import os
 import re
 import threading
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -58,6 +59,8 @@ LONGEST_NUMBER: Final = 15
 """Digits of the longest number that is said as one; hibari has no words above 10**36, and nobody follows them."""
 LOOK_S: Final = 0.003
 """How often an idle worker looks for what came meanwhile."""
+TURN_S: Final = 0.01
+"""How often it is asked whether something more urgent than what was to be next has come."""
 _DIGITS: Final = re.compile(r"[\d,]+")
 
 
@@ -94,7 +97,12 @@ class HibariEngine:
         self._loading = threading.Lock()
         self._phonemizing = threading.Lock()
         self._open: set[_Lane] = set()
-        self._running: set[Future[Samples]] = set()
+        self._changed = threading.Condition()
+        """Guards what follows; notified when a lane is over."""
+        self._next: deque[_Lane] = deque()
+        """What idle workers take, in this order."""
+        self._busy = 0
+        """Workers that are speaking."""
         self.info = _describe(self._workers)
 
     def missing(self) -> Missing | None:
@@ -150,35 +158,48 @@ class HibariEngine:
     def step(self, lanes: Sequence[Lane], budget_s: float) -> list[Event]:
         assert self._pool is not None, "step before load"
         mine = [lane for lane in lanes if isinstance(lane, _Lane)]
-        self._begin(self._pool, mine)
-        if not any(_is_over(lane) for lane in mine):
-            idle = len(self._running) < self._workers
-            wait(self._running, timeout=min(budget_s, LOOK_S) if idle else budget_s, return_when=FIRST_COMPLETED)
+        with self._changed:
+            self._next = deque(lane for lane in mine if lane.work is None)
+            for _ in range(min(len(self._next), self._workers - self._busy)):
+                self._busy += 1
+                self._pool.submit(self._work)
+            idle = self._busy < self._workers
+            timeout_s = min(budget_s, LOOK_S if idle else TURN_S)
+            self._changed.wait_for(lambda: any(map(_is_over, mine)), timeout_s)
         return [event for lane in mine if _is_over(lane) for event in _outcome(lane)]
 
-    def _begin(self, pool: ThreadPoolExecutor, lanes: Sequence[_Lane]) -> None:
-        """Give the idle workers the first of the lanes. Nothing queues behind them: what comes next is up to `step`."""
-        self._running = {work for work in self._running if not work.done()}
-        for lane in lanes:
-            if len(self._running) >= self._workers:
-                return
-            if lane.work is None:
-                lane.work = pool.submit(self._speak, lane)
-                self._running.add(lane.work)
+    def _work(self) -> None:
+        """Speak what is next until there is nothing; to be told so by the owner would cost milliseconds each time."""
+        while True:
+            with self._changed:
+                if not self._next:
+                    self._busy -= 1
+                    return
+                lane = self._next.popleft()
+                lane.work = Future()
+            try:
+                lane.work.set_result(self._speak(lane))
+            except BaseException as error:  # told by the lane's outcome
+                lane.work.set_exception(error)
+            with self._changed:
+                self._changed.notify_all()
 
     def close_lane(self, lane: Lane) -> None:
         lane.stop.set()
         if isinstance(lane, _Lane):
             self._open.discard(lane)
-            if lane.work is not None:
-                lane.work.cancel()
+            with self._changed:
+                if lane in self._next:
+                    self._next.remove(lane)
 
     def close(self) -> None:
+        with self._changed:
+            self._next.clear()
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
+        self._busy = 0
         self._open.clear()
-        self._running.clear()
         self._voices.clear()
 
     def _speak(self, lane: _Lane) -> Samples:
