@@ -121,6 +121,7 @@ class Checkpoint:
         folder = _as_folder(self._path)
         if folder is not None:
             _check_kind(folder, "the model in MODEL_PATH")
+            _check_weights([entry.name for entry in _entries(folder)], "the model in MODEL_PATH")
             if not _is_whole(folder):
                 raise Unfit("the folder in MODEL_PATH lacks files of the model")
             return folder
@@ -197,7 +198,6 @@ def _check_kind(folder: Path, subject: str) -> None:
     config = _json(folder / "config.json")
     if config is not None:
         _check_config(config, subject)
-    _check_weights([entry.name for entry in _entries(folder)], subject)
 
 
 def _check_config(config: Mapping[str, Any], subject: str) -> None:
@@ -266,7 +266,7 @@ def _is_safetensors(file: Path) -> bool:
             header = json.loads(opened.read(length))
             size = opened.seek(0, os.SEEK_END)
         end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return False
     return bool(size == 8 + length + end)
 
