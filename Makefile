@@ -74,7 +74,7 @@ clean:
 .venv/ready-serve: pyproject.toml scripts/setup-env requirements/serve.lock requirements/bootstrap.lock
 	$(SET_UP) serve
 
-.venv/ready-dev: pyproject.toml scripts/setup-env requirements/dev.lock requirements/bootstrap.lock
+.venv/ready-dev: pyproject.toml scripts/setup-env requirements/dev.lock requirements/torch-cpu.txt requirements/bootstrap.lock
 	$(SET_UP) dev
 
 .tools/%/ready: scripts/setup-env requirements/%.lock requirements/bootstrap.lock

@@ -39,6 +39,10 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _bits(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 _FOLDER = "the path of a folder"
 _SECONDS = "a number of seconds above 0"
 _PORT = "a port from 0 to 65535"
@@ -112,6 +116,25 @@ class Settings(BaseModel):
     default_cfg_scale: float | None = Field(
         default=None, validation_alias="DEFAULT_CFG_SCALE", gt=0, le=10, description="a number above 0, at most 10"
     )
+
+    model_path: str = Field(default="vibevoice/VibeVoice-7B-hf", validation_alias="MODEL_PATH")
+    """VibeVoice's weights: a name on the Hugging Face Hub, or a folder."""
+    device: str | None = Field(default=None, validation_alias="DEVICE")
+    """Where models run, as PyTorch calls it; None: the best there is."""
+    quantize: Annotated[Literal[4, 8] | None, BeforeValidator(_bits)] = Field(
+        default=None, validation_alias="OSCINE_QUANTIZE", description="8 or 4"
+    )
+    """Bits of the weights of a language model; None: as they are."""
+    vibevoice_lanes: int | None = Field(
+        default=None, validation_alias="OSCINE_VIBEVOICE_LANES", ge=1, le=512, description="a number from 1 to 512"
+    )
+    """Takes that VibeVoice speaks at once; None: as many as the memory holds."""
+    vibevoice_sde: bool = Field(default=False, validation_alias="OSCINE_VIBEVOICE_SDE", description="true or false")
+    """Whether its sampler adds noise at each step, as in the model's first demos."""
+    vibevoice_token_guidance: bool = Field(
+        default=False, validation_alias="OSCINE_VIBEVOICE_TOKEN_GUIDANCE", description="true or false"
+    )
+    """Whether guidance acts on the choice of its tokens too, as in transformers' `generate()`."""
 
     preload: Annotated[Literal["auto", "always", "never"], BeforeValidator(_lower)] = Field(
         default="auto", validation_alias="OSCINE_PRELOAD", description="auto, always or never"

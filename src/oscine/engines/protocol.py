@@ -28,6 +28,8 @@ class Capabilities:
 
     cloning: bool = False
     """Speaks with the voice of a reference recording."""
+    unprompted: bool = False
+    """Speaks in a voice of its own where there is no recording."""
     speakers: int = 1
     """Speakers in one utterance."""
     speed: tuple[float, float] | None = None

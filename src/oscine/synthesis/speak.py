@@ -20,7 +20,7 @@ from oscine.synthesis.spool import Spool
 
 _NOTHING: Final[Samples] = np.zeros(0, np.float32)
 _FIRST: Final = 2
-"""Pieces that are begun at once for a listener, at most; with the first sound nothing should compete for a processor."""
+"""Pieces that are begun at once for a listener, at most: nothing competes with the first sound for a processor."""
 _Started = tuple[Piece, Take | Samples]
 """A piece and where its sound comes from: the engine, or the spool."""
 

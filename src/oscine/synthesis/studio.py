@@ -227,6 +227,7 @@ class Studio:
             default_preset=info.default_preset,
             default_speaker=self.settings.default_speaker,
             cloning=info.capabilities.cloning,
+            unprompted=info.capabilities.unprompted,
             library=self.library,
             aliases=self.aliases,
             prompts=self.prompts,

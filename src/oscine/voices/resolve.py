@@ -35,6 +35,7 @@ def resolve_voice(
     default_preset: str | None,
     default_speaker: str | None,
     cloning: bool,
+    unprompted: bool = False,
     library: VoiceLibrary,
     aliases: Aliases,
     prompts: PromptStore,
@@ -46,13 +47,13 @@ def resolve_voice(
 
     In this order: a preset of that name, a voice of the library of that name, an alias, the only partial match over
     both; `loose` is the rule of `names.match`. None is `default_speaker`, else the default preset, else the library's
-    first voice.
+    first voice, else the engine's own where it has one.
 
     Raises InvalidRequest for a name that means nothing here, for a recording that cannot be used and for one that the
     engine cannot clone; NotAvailable for a preset that is not downloaded, a broken `voices.json`, and where there is
     no voice at all.
     """
-    here = _Here(tuple(presets), default_preset, default_speaker, cloning, library, aliases, engine)
+    here = _Here(tuple(presets), default_preset, default_speaker, cloning, unprompted, library, aliases, engine)
     try:
         voice, warnings = _default(here) if wanted is None or not wanted.strip() else _find(here, wanted, loose, field)
         if isinstance(voice, VoiceFile):
@@ -67,11 +68,20 @@ _Voice = PresetLike | VoiceFile
 
 
 @dataclass(frozen=True)
+class _Own:
+    """What an engine sounds like that is given no voice."""
+
+    name: str = "unprompted"
+    installed: bool = True
+
+
+@dataclass(frozen=True)
 class _Here:
     presets: tuple[PresetLike, ...]
     default_preset: str | None
     default_speaker: str | None
     cloning: bool
+    unprompted: bool
     library: VoiceLibrary
     aliases: Aliases
     engine: str
@@ -158,6 +168,12 @@ def _default(here: _Here) -> tuple[_Voice, list[str]]:
     preset = here.preset(here.default_preset) if here.default_preset else None
     first = here.library.names()[:1] if here.cloning and (warnings or preset is None) else ()
     chosen: _Voice | None = here.library.exact(first[0]) if first else preset
+    if chosen is None and here.unprompted:
+        warnings.append(
+            f"There is no recording of a voice, so {here.engine} speaks in one of its own; "
+            "add one with `oscine voices add NAME FILE`."
+        )
+        return _Own(), warnings
     if chosen is None:
         raise NotAvailable(
             f"{here.engine} has no voice to speak with; add a recording of 3 to 120 s with "

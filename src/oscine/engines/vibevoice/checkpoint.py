@@ -87,6 +87,19 @@ class Checkpoint:
         last = re.split(r"[/\\]", self._path.rstrip("/\\"))[-1]
         return last if re.fullmatch(r"\w[\w.-]*", last, re.ASCII) else "local"
 
+    def version(self) -> str:
+        """The name and, where the files are here, a mark that changes with them; reads no gigabytes."""
+        try:
+            found = self._find()
+        except NotAvailable:
+            found = None
+        if found is None:
+            return self.name
+        mark = hashlib.sha256((found / "config.json").read_bytes())
+        for file in _weights_of(found):
+            mark.update(f"{file}:{(found / file).stat().st_size}".encode())
+        return f"{self.name}-{mark.hexdigest()[:8]}"
+
     def folder(self) -> Path:
         """The folder that holds all files. Raises NotAvailable."""
         found = self._find()

@@ -1,0 +1,45 @@
+"""How long speech should last, and what is wrong with speech that lasts otherwise."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Final, Self
+
+from oscine.engines.protocol import Utterance
+
+_CHARS_PER_S: Final = 15.0
+"""About how fast people read aloud."""
+_WIDE: Final = 3.5
+"""A Chinese character lasts as long as so many letters."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of an utterance's length."""
+
+    seconds: float
+
+    @classmethod
+    def of(cls, utterance: Utterance) -> Self:
+        """Guess from the text."""
+        wide = sum(unicodedata.east_asian_width(char) in "WF" for char in utterance.text)
+        return cls((len(utterance.text) + (_WIDE - 1) * wide) / _CHARS_PER_S)
+
+    @property
+    def comfortable(self) -> float:
+        """Seconds for which there must be room."""
+        return 1.25 * self.seconds + 2
+
+    @property
+    def longest(self) -> float:
+        """Seconds after which it will not end any more."""
+        return 2 * self.seconds + 8
+
+    def fault(self, seconds: float, *, ended: bool) -> str | None:
+        """What is wrong with speech of so many seconds; `ended`: the model said that this was all."""
+        if not ended:
+            return "did not come to an end"
+        if seconds < 0.3 * self.seconds - 0.3:
+            return "left out most of the text"
+        return None

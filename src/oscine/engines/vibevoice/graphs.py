@@ -1,0 +1,81 @@
+"""How a frame is run: as it is on a CPU, as one CUDA graph on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from oscine.engines.vibevoice.frame import Frame, State
+
+LEAST_VIEW: Final = 256
+"""Slots that attention reads at least; more in powers of two, a graph for each."""
+_WARM: Final = 2
+"""Runs before a graph is captured: libraries choose their kernels and take their memory."""
+
+
+class Graphs:
+    """Runs frames for as many lanes, slots and diffusion steps as are in use, rounded up: each size is a graph."""
+
+    def __init__(self, frame: Frame, state: State) -> None:
+        self._frame: Callable[[int, int, int], None] = frame
+        self._state = state
+        self.late = state.device.type == "cuda"
+        """Whether a frame goes on while its outcome is not read."""
+        self._graphs: dict[tuple[int, int, int], torch.cuda.CUDAGraph] = {}
+        self._outcomes = [self._new_outcome(), self._new_outcome()]
+
+    def compile(self, **options: object) -> None:
+        """Compile what is run; takes minutes, and pays where hours are spoken."""
+        self._frame = torch.compile(self._frame, fullgraph=True, dynamic=False, **options)  # type: ignore[call-overload]
+
+    def run(self, *, lanes: int, view: int, steps: int) -> Callable[[], Tensor]:
+        """Run a frame; what is returned waits for its outcome, float32 `[lanes, hop + 3]` on the host."""
+        shape = self._state.shape
+        size = (bucket(lanes, 1, shape.lanes), bucket(view, LEAST_VIEW, shape.slots), steps)
+        if not self.late:
+            self._frame(lanes, size[1], steps)
+            outcome = self._state.out[:lanes].clone()
+            return lambda: outcome
+        if size not in self._graphs:
+            self._graphs[size] = self._capture(size)
+        self._graphs[size].replay()
+        host = self._outcomes[0][: size[0]]
+        self._outcomes.reverse()
+        host.copy_(self._state.out[: size[0]], non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+
+        def read() -> Tensor:
+            copied.synchronize()
+            return host
+
+        return read
+
+    def _capture(self, size: tuple[int, int, int]) -> torch.cuda.CUDAGraph:
+        """Record a frame. Nothing moves meanwhile: a frame in which no lane is wanted changes no lane."""
+        wanted = self._state.wanted.clone()
+        self._state.wanted.zero_()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_WARM):
+                self._frame(*size)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        pool = next(iter(self._graphs.values())).pool() if self._graphs else None
+        with torch.cuda.graph(graph, pool=pool):
+            self._frame(*size)
+        self._state.wanted.copy_(wanted)
+        return graph
+
+    def _new_outcome(self) -> Tensor:
+        """Where an outcome is copied to; two in turn, one of which is read while the other is written."""
+        return torch.zeros(self._state.out.shape, pin_memory=self.late)
+
+
+def bucket(count: int, least: int, most: int) -> int:
+    """The next power of two, within bounds."""
+    return min(most, max(least, 1 << (count - 1).bit_length()))

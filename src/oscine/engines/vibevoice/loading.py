@@ -1,0 +1,153 @@
+"""From a checkpoint on disk to a model on the best device there is."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from oscine.config import Settings
+from oscine.engines.protocol import Progress
+from oscine.engines.vibevoice.memory import bytes_per_slot
+from oscine.errors import NotAvailable
+
+_WHOLE: Final = (
+    "lm_head",
+    "audio_tower",
+    "semantic_tokenizer_encoder",
+    "diffusion_head",
+    "multi_modal_projector",
+    "semantic_connector",
+)
+"""What is never quantized: coarse numbers there are heard as noise."""
+_SPARE: Final = 0.85
+"""So much of the memory that is free after loading goes to lanes; the rest is for what a frame needs in passing."""
+_CPU_LANES: Final = 4
+_MOST_LANES: Final = 128
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that can speak."""
+
+    model: Any
+    """transformers' `VibeVoiceForConditionalGeneration`."""
+    processor: Any
+    device: str
+
+
+def load(folder: Path, settings: Settings, progress: Progress) -> Loaded:
+    """Load the weights straight onto the device. Raises NotAvailable."""
+    from transformers import AutoProcessor, VibeVoiceForConditionalGeneration
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    device = device_of(settings)
+    progress(f"vibevoice on {device}", None)
+    options: dict[str, Any] = {
+        "dtype": dtype_for(device),
+        "device_map": {"": str(device)},
+        # Whatever the checkpoint asks for: prompts go through it, frames through attention of our own.
+        "attn_implementation": {"text_config": "sdpa"},
+        "local_files_only": True,
+    }
+    if settings.quantize:
+        options["quantization_config"] = _quantization(settings.quantize, device)
+    try:
+        model = VibeVoiceForConditionalGeneration.from_pretrained(folder, **options).eval()
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+    except torch.OutOfMemoryError:
+        raise NotAvailable(
+            "vibevoice does not fit into this GPU; choose the 1.5B model with MODEL_PATH, or --quantize 8 or 4.",
+            code="out_of_memory",
+        ) from None
+    processor.tokenizer.padding_side = "left"
+    model.requires_grad_(False)
+    return Loaded(model, processor, _describe(device))
+
+
+def device_of(settings: Settings) -> torch.device:
+    """The device that was asked for, else the best there is. Raises NotAvailable for one that is not here."""
+    if settings.device:
+        try:
+            device = torch.device(settings.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError):
+            raise NotAvailable(
+                "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out.",
+                param="device",
+            ) from None
+        return device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def dtype_for(device: torch.device) -> torch.dtype:
+    """bfloat16 on GPUs that have it, float32 on CPUs."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def scheduler_of(model: Any, *, stochastic: bool) -> Any:
+    """The diffusers scheduler that the checkpoint names, or its SDE variant, as the model's first demos used it."""
+    scheduler = model._build_default_noise_scheduler(model.generation_config)
+    if not stochastic:
+        return scheduler
+    return type(scheduler).from_config(scheduler.config, algorithm_type="sde-dpmsolver++")
+
+
+def room(model: Any, asked: int | None, slots: int) -> tuple[int, int]:
+    """Lanes and slots of each, as many as the device's free memory holds. Raises NotAvailable where that is not one."""
+    config, device = model.config.text_config, model.lm_head.weight.device
+    slots = min(slots, config.max_position_embeddings)
+    if device.type != "cuda":
+        return asked or _CPU_LANES, slots
+    free, _ = torch.cuda.mem_get_info(device)
+    lane = 2 * slots * bytes_per_slot(config, model.lm_head.weight.dtype)
+    lanes = min(asked or _MOST_LANES, int(free * _SPARE / lane))
+    if lanes < 1:
+        raise NotAvailable(
+            "vibevoice leaves no GPU memory for speech; choose the 1.5B model with MODEL_PATH, or --quantize 8 or 4.",
+            code="out_of_memory",
+        )
+    return lanes, slots
+
+
+def free_memory() -> None:
+    """Give back what a model that is no longer used took of the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()
+
+
+def _quantization(bits: int, device: torch.device) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise NotAvailable(
+            '--quantize needs bitsandbytes, which is not installed; run: pip install "oscine[quantize]"',
+            param="quantize",
+        ) from None
+    if bits == 8:
+        # No outliers apart: finding them would stop every layer for the host.
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=list(_WHOLE))
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype_for(device),
+        llm_int8_skip_modules=list(_WHOLE),
+    )
+
+
+def _describe(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
