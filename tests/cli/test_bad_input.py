@@ -52,6 +52,7 @@ OPTIONS: dict[str, tuple[list[str], str, str]] = {
     "set the text": (["--set", "text=other"], "--set", "arguments"),
     "set nested for ever": (["--set", "steps=" + "[" * 50_000], "steps", "1 to 100"),
     "set out of range": (["--set", "crossfade_ms=9999"], "crossfade_ms", "0 to 2000"),
+    "quantize to 5": (["--quantize", "5"], "--quantize", "8 or 4"),
     "no folder": (["-o", "nowhere/out.mp3"], "output", "create it"),
     "a folder": (["-o", "."], "output", "name a file"),
     "a device": (["-o", "/dev/null", "--format", "mp3"], "output", "-o -"),
@@ -63,6 +64,7 @@ OPTIONS: dict[str, tuple[list[str], str, str]] = {
     "no such option": (["--nothing"], "--nothing", "--help"),
     "option without value": (["--voice"], "--voice", "--help"),
     "max-text a word": (["--max-text", "abc"], "--max-text", "--help"),
+    "quantize a word": (["--quantize", "int8"], "--quantize", "--help"),
 }
 
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from oscine import __version__
+from oscine.cli.options import quantized
 from oscine.config import Settings
 from oscine.errors import InvalidRequest
 from tests.cli.machine import PATIENCE_S, Ended, Machine, until
@@ -32,6 +33,7 @@ BAD_SETTINGS = {
     "OSCINE_MAX_BODY_MB": ("nan", "above 0"),
     "OSCINE_API_KEYS": (", ,", "separated by commas"),
     "OSCINE_WAIT_SECONDS": ("soon", "above 0"),
+    "OSCINE_QUANTIZE": ("16", "8 or 4"),
 }
 
 
@@ -168,12 +170,26 @@ def test_every_setting_of_the_server_is_checked(name: str):
 
 
 def test_a_wrong_use_is_told_with_the_way_out(machine: Machine):
-    cases = (["--port", "x"], ["--port", "65536"], ["--port", "-1"], ["--port"], ["--nothing"], ["more"])
+    cases = (
+        ["--port", "x"],
+        ["--port", "65536"],
+        ["--port", "-1"],
+        ["--port"],
+        ["--quantize", "x"],
+        ["--nothing"],
+        ["more"],
+    )
     for _, ended in machine.oscine_many({" ".join(each): ["serve", *each] for each in cases}).values():
         assert ended.code == 2
         assert ended.out == b""
         assert "--help" in ended.err
         assert "Traceback" not in ended.err
+
+
+def test_weights_have_8_or_4_bits(machine: Machine):
+    one_sentence(machine.oscine("serve", "--port", "0", "--quantize", "16"), "--quantize", "8 or 4", code=2)
+    assert quantized(Settings(quantize=4), 8).quantize == 8
+    assert quantized(Settings(quantize=4), None).quantize == 4
 
 
 def test_an_engine_that_is_not_there_does_not_keep_the_server_from_telling_so(machine: Machine):
@@ -194,7 +210,7 @@ def test_without_its_packages_it_says_which_command_brings_them(machine: Machine
 def test_the_help_names_the_options_and_the_command_is_listed(machine: Machine):
     shown = machine.oscine("serve", "--help")
     assert shown.code == 0
-    for part in ("--host", "--port", "127.0.0.1", "8000", "0.0.0.0"):
+    for part in ("--host", "--port", "--quantize", "127.0.0.1", "8000", "0.0.0.0"):
         assert part in shown.said
     assert "serve" in machine.oscine("--help").said
 

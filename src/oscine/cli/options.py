@@ -1,15 +1,27 @@
-"""Options of the command line that hold more than one value."""
+"""Options of the command line that are more than a value."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from oscine.config import Settings
 from oscine.errors import InvalidRequest
 from oscine.request import field_names, suggestion
-from oscine.text.normalise import Rules
+
+if TYPE_CHECKING:
+    from oscine.text.normalise import Rules
+
+
+def quantized(settings: Settings, bits: int | None) -> Settings:
+    """The settings with what `--quantize` says, which comes before `OSCINE_QUANTIZE`."""
+    if bits is None:
+        return settings
+    if bits not in (4, 8):
+        raise InvalidRequest("--quantize must be 8 or 4; leave it out for weights as they are.", param="quantize")
+    return settings.model_copy(update={"quantize": bits})
 
 
 def speakers(pairs: Sequence[str] | None) -> dict[str, str] | None:
@@ -72,6 +84,8 @@ def rules_without(names: Sequence[str] | None) -> Rules | None:
     """The text rules with some switched off."""
     if not names:
         return None
+    from oscine.text.normalise import Rules
+
     known = [field.name for field in fields(Rules)]
     for name in names:
         if name not in known:

@@ -36,6 +36,9 @@ def say(
         ),
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Engine that speaks; see: oscine engines")] = None,
+    quantize: Annotated[
+        int | None, typer.Option(metavar="BITS", help="8 or 4: vibevoice in less memory; else OSCINE_QUANTIZE.")
+    ] = None,
     format: Annotated[
         str | None, typer.Option(help="mp3, opus, aac, flac, wav or pcm; else by the file's name.")
     ] = None,
@@ -81,10 +84,11 @@ def say(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Speak TEXT, a file or standard input."""
+    from oscine.cli.options import loudness_of, quantized, request_fields, rules_without, speakers
     from oscine.config import Settings
     from oscine.synthesis.studio import Studio
 
-    settings = Settings.from_env()
+    settings = quantized(Settings.from_env(), quantize)
     if max_text is not None:
         if max_text < 0:
             raise InvalidRequest("--max-text must be a number of characters, 0 for no limit.", param="max_text")
@@ -93,7 +97,6 @@ def say(
     studio.preload(engine)  # in its own thread, while the rest is imported
 
     from oscine.api import Oscine
-    from oscine.cli.options import loudness_of, request_fields, rules_without, speakers
     from oscine.delivery.lexicons import lexicon_of
 
     fields: dict[str, Any] = {

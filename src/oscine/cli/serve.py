@@ -13,8 +13,12 @@ from oscine.errors import NotAvailable
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0: every network. [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any that is free. [8000]")] = None,
+    quantize: Annotated[
+        int | None, typer.Option(metavar="BITS", help="8 or 4: vibevoice in less memory; else OSCINE_QUANTIZE.")
+    ] = None,
 ) -> None:
     """Serve OpenAI's speech API and a page to try it. Settings are environment variables; see docs/api.md."""
+    from oscine.cli.options import quantized
     from oscine.config import Settings
     from oscine.synthesis.studio import Studio
 
@@ -27,7 +31,7 @@ def serve(
         ) from None
     to_standard_error()
     _open_many_files()
-    settings = Settings.from_env()
+    settings = quantized(Settings.from_env(), quantize)
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = settings.model_copy(update=given)
     with Studio(settings) as studio:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,15 +16,18 @@ from oscine.engines.protocol import Progress
 from oscine.engines.vibevoice.memory import bytes_per_slot
 from oscine.errors import NotAvailable
 
-_WHOLE: Final = (
-    "lm_head",
-    "audio_tower",
-    "semantic_tokenizer_encoder",
-    "diffusion_head",
-    "multi_modal_projector",
-    "semantic_connector",
-)
-"""What is never quantized: coarse numbers there are heard as noise."""
+_WHOLE: Final = r"(?!model\.language_model\.).*"
+"""What is never quantized, as transformers matches names: all but the layers of the language model. Coarse numbers in
+the rest are heard as noise."""
+_ATTENTION: Final = {
+    "": "sdpa",
+    "text_config": "sdpa",
+    "audio_config": "eager",
+    "semantic_model_config": "eager",
+    "diffusion_head_config": "eager",
+}
+"""Whatever a checkpoint asks for: prompts go through `sdpa`, frames through attention of our own, and the other parts
+have none, but refuse what they do not know."""
 _SPARE: Final = 0.85
 """So much of the memory that is free after loading goes to lanes; the rest is for what a frame needs in passing."""
 _CPU_LANES: Final = 4
@@ -52,8 +56,7 @@ def load(folder: Path, settings: Settings, progress: Progress) -> Loaded:
     options: dict[str, Any] = {
         "dtype": dtype_for(device),
         "device_map": {"": str(device)},
-        # Whatever the checkpoint asks for: prompts go through it, frames through attention of our own.
-        "attn_implementation": {"text_config": "sdpa"},
+        "attn_implementation": _ATTENTION,
         "local_files_only": True,
     }
     if settings.quantize:
@@ -76,7 +79,7 @@ def device_of(settings: Settings) -> torch.device:
     if settings.device:
         try:
             device = torch.device(settings.device)
-            torch.empty(0, device=device)
+            torch.ones(1, device=device).item()
         except (RuntimeError, AssertionError):
             raise NotAvailable(
                 "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out.",
@@ -131,6 +134,8 @@ def free_memory() -> None:
 def _quantization(bits: int, device: torch.device) -> Any:
     from transformers import BitsAndBytesConfig
 
+    # It tells for each layer of each prompt that numbers become float16.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
@@ -140,12 +145,12 @@ def _quantization(bits: int, device: torch.device) -> Any:
         ) from None
     if bits == 8:
         # No outliers apart: finding them would stop every layer for the host.
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=list(_WHOLE))
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0, llm_int8_skip_modules=[_WHOLE])
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_compute_dtype=dtype_for(device),
-        llm_int8_skip_modules=list(_WHOLE),
+        llm_int8_skip_modules=[_WHOLE],
     )
 
 
