@@ -134,15 +134,18 @@ class Frame:
             inputs.append(said)
         new_inputs = torch.stack(inputs, dim=1).view(rows, 1, -1)
         new_inputs = torch.where(live.repeat_interleave(group)[:, None, None], new_inputs, state.inputs[:rows])
-        alive = state.alive[:lanes] & ~(live & ((choice == self._stop) | (left <= 0)))
-        flags = torch.stack([torch.where(live, choice, -1), speaks.long(), alive.long()], dim=1)
+        # Where there are no numbers any more there is no choice either: such a lane ends, with a sound that tells so.
+        ill = live & ~torch.isfinite(hidden).all(dim=-1).all(dim=-1)
+        alive = state.alive[:lanes] & ~(live & ((choice == self._stop) | (left <= 0) | ill))
+        flags = torch.stack([torch.where(live, choice, -1), (speaks | ill).long(), alive.long()], dim=1)
+        sound = torch.where(ill[:, None], torch.nan, sound.float())
         for old, new in (
             (state.inputs, new_inputs),
             (state.length, torch.stack(longer, dim=1).view(rows)),
             (state.spoken, state.spoken[:lanes] + speaks.long()),
             (state.left, left),
             (state.alive, alive),
-            (state.out, torch.cat([sound.float(), flags.float()], dim=1)),
+            (state.out, torch.cat([sound, flags.float()], dim=1)),
         ):
             old[: len(new)].copy_(new)
         if self._forget:

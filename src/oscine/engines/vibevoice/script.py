@@ -22,8 +22,8 @@ class Scripts:
         self._processor = processor
         self._tokenizer = processor.tokenizer
         self._audio_token: str = processor.audio_token
-        special = sorted(map(str, self._tokenizer.all_special_tokens), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, {*special, self._audio_token})))
+        special = {*map(str, self._tokenizer.all_special_tokens), *self._tokenizer.get_added_vocab()}
+        self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
 
     def tokens(self, utterance: Utterance, voice_lengths: Mapping[str, int]) -> Tensor:
         """Token ids, int64 `[tokens]`; `voice_lengths`: how many places the voice of each speaker's label takes."""
