@@ -210,6 +210,36 @@ def test_a_pause_tag_ends_what_is_gathered_and_is_kept() -> None:
     assert made[1].pause_ms == 1500
 
 
+TAKES = Lengths(limit=120, pack=60, gather=300)
+"""An engine that speaks long takes, of many turns of one speaker."""
+
+
+def test_one_speakers_text_is_gathered_into_takes_of_many_turns_that_end_at_paragraphs() -> None:
+    paragraph = " ".join(f"This is sentence number {n} of it." for n in range(4))
+    made = pieces("\n\n".join([paragraph] * 5), EchoEngine(lengths=TAKES))
+    assert [len(piece.sentences) for piece in made] == [8, 8, 4]
+    assert all(len(turn.text) <= 70 for piece in made for turn in piece.utterance.turns)
+    assert {turn.speaker for piece in made for turn in piece.utterance.turns} == {""}
+
+
+def test_a_take_of_chinese_holds_as_many_seconds_not_as_many_characters() -> None:
+    made = pieces("今天天气很好,我们一起去公园散步吧。" * 30, EchoEngine(lengths=TAKES))
+    assert all(len(piece.utterance.text) < 300 / 3 for piece in made)
+
+
+def test_a_listener_does_not_wait_until_a_take_is_written() -> None:
+    written: list[str] = []
+
+    def writer() -> Iterator[str]:
+        for sentence in ("The first is here. ", "So is the second. ", "And the third. "):
+            written.append(sentence)
+            yield sentence
+
+    made = planned(writer(), EchoEngine(lengths=TAKES), stream=True).pieces(listener=True)
+    assert next(made).utterance.text == "The first is here."
+    assert len(written) == 2
+
+
 # -- pauses
 
 

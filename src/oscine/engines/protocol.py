@@ -52,7 +52,8 @@ class Lengths:
     pack: int = 0
     """Sentences are joined up to this; 0 means that each sentence is an utterance of its own."""
     gather: int = 0
-    """Turns are gathered into one utterance up to this; 0 means that each turn is an utterance of its own."""
+    """Turns are gathered into one utterance up to this, which ends at a paragraph where it is nearly full; 0 means that
+    each turn is an utterance of its own. A character of Chinese counts as the letters that last as long."""
     shortest: int = 0
     """A last piece shorter than this is joined with the one before it where `limit` allows."""
 

@@ -18,7 +18,7 @@ from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest
 from oscine.synthesis.cast import Cast
 from oscine.synthesis.pauses import pause_after
-from oscine.text.measure import speakable
+from oscine.text.measure import letters, speakable
 from oscine.text.normalise import Rules
 from oscine.text.pronounce import Lexicon
 from oscine.text.script import Break, Passage, read
@@ -103,6 +103,8 @@ class Plan:
         group: list[tuple[str | None, Chunk]] = []
         before = after = count = 0
         said, following = "", CONTINUES
+        if listener and self.live:  # who writes while somebody listens is not waited for
+            self.lengths = replace(self.lengths, gather=0)
         for speaker, chunk, found in self._chunks(listener):
             if chunk is None:
                 following = following.joined(found)
@@ -222,14 +224,14 @@ class Plan:
         speakers = {label for label, _ in group} | {speaker}
         return (
             len(speakers) > self.info.capabilities.speakers
-            or sum(len(c.text) for _, c in group) + len(chunk.text) > self.lengths.gather
+            or sum(letters(c.text) for _, c in group) + letters(chunk.text) > self.lengths.gather
         )
 
     def _goes_on(self, group: list[tuple[str | None, Chunk]], following: Break) -> bool:
         """Whether more turns may join the group, which ends at a pause and, once well filled, at a paragraph."""
         if not self.lengths.gather or following.kind == "pause":
             return False
-        filled = sum(len(chunk.text) for _, chunk in group)
+        filled = sum(letters(chunk.text) for _, chunk in group)
         return following.kind != "paragraph" or filled < 0.7 * self.lengths.gather
 
     def _piece(self, index: int, group: list[tuple[str | None, Chunk]], pause_ms: int, seen: Counter[str]) -> Piece:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -12,6 +13,7 @@ from oscine.text.characters import speakable as speakable
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_WIDE: Final = 3.5
 
 
 def check_text(text: object, *, max_length: int) -> None:
@@ -42,6 +44,14 @@ def check_text(text: object, *, max_length: int) -> None:
         raise InvalidRequest(
             f"text has nothing that can be spoken, {held}; give at least one letter or digit.", param="text"
         )
+
+
+def letters(text: str) -> float:
+    """Its length in letters of English that take as long to say; a character of Chinese or Japanese takes several."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
+    return len(text) + (_WIDE - 1) * wide
 
 
 def decode_utf8(data: bytes, name: str = "text") -> str:

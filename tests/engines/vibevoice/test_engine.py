@@ -62,7 +62,7 @@ def engine(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def said(engine: VibeVoiceEngine, wanted: Utterance) -> Samples:
-    return run(engine, [wanted])[0].samples  # type: ignore[no-any-return]
+    return run(engine, [wanted])[0].samples
 
 
 def apart(one: Samples, other: Samples) -> float:
@@ -276,7 +276,9 @@ def spoken_by_job(engine: VibeVoiceEngine, wanted: Sequence[Utterance], *, hold:
         scheduler.close()
 
 
-def test_speech_that_does_not_end_is_tried_again_and_told_in_the_end(endless: Path, tmp_path: Path) -> None:
+def test_speech_that_does_not_end_is_tried_again_and_told_in_the_end(
+    endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = engine_of(endless, tmp_path)
     seeds: list[int] = []
     opened = engine.open
@@ -285,7 +287,7 @@ def test_speech_that_does_not_end_is_tried_again_and_told_in_the_end(endless: Pa
         seeds.append(wanted.seed)
         return opened(wanted, stop)
 
-    engine.open = watched  # type: ignore[method-assign]
+    monkeypatch.setattr(engine, "open", watched)
     with pytest.raises(SynthesisFailed, match="did not come to an end"):
         spoken_by_job(engine, [utterance([("a", "A few words for it.", None)], 5)], hold=True)
     assert len(set(seeds)) == len(seeds) == 3

@@ -83,6 +83,7 @@ class VibeVoiceEngine:
         self._samplers: dict[int, Any] = {}
         self._scheduler: Any = None
         self._open: dict[int, _Lane] = {}
+        self._script: tuple[Utterance, Any] | None = None
         self.info = _describe(self._version())
 
     def missing(self) -> Missing | None:
@@ -115,6 +116,7 @@ class VibeVoiceEngine:
             token_guidance=self._settings.vibevoice_token_guidance,
         )
         self._lanes = Lanes(self._model, shape)
+        self._lanes.warm_up(STEPS)
         self._scripts = Scripts(loaded.processor)
         self._voices = Voices(self._model, loaded.processor)
         self.info = replace(self.info, max_lanes=lanes, device=loaded.device, version=self._version())
@@ -168,7 +170,7 @@ class VibeVoiceEngine:
         for lane in list(self._open.values()):
             lane.number = -1
         self._open.clear()
-        self._lanes = self._scripts = self._voices = self._model = self._scheduler = None
+        self._lanes = self._scripts = self._voices = self._model = self._scheduler = self._script = None
         self._samplers.clear()
         checkpoint.free_memory()
 
@@ -259,10 +261,14 @@ class VibeVoiceEngine:
         lane.encodings.clear()
 
     def _tokens(self, utterance: Utterance) -> Any:
+        """The script of an utterance; that of the latest is kept, for it is asked for several times."""
         assert self._scripts is not None
         assert self._voices is not None
-        lengths = {label: self._voices.length(prompt) for label, prompt in utterance.prompts.items()}
-        return self._scripts.tokens(self._spoken(utterance), lengths if self._is_heard(utterance) else {})
+        if self._script is None or self._script[0] is not utterance:
+            lengths = {label: self._voices.length(prompt) for label, prompt in utterance.prompts.items()}
+            heard = lengths if self._is_heard(utterance) else {}
+            self._script = utterance, self._scripts.tokens(self._spoken(utterance), heard)
+        return self._script[1]
 
     def _spoken(self, utterance: Utterance) -> Utterance:
         """What the model is to say."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from typing import Final, Self
 
 from oscine.engines.protocol import Utterance
+from oscine.text.measure import letters
 
-_CHARS_PER_S: Final = 15.0
+_LETTERS_PER_S: Final = 15.0
 """About how fast people read aloud."""
-_WIDE: Final = 3.5
-"""A Chinese character lasts as long as so many letters."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,7 @@ class Expected:
     @classmethod
     def of(cls, utterance: Utterance) -> Self:
         """Guess from the text."""
-        wide = sum(unicodedata.east_asian_width(char) in "WF" for char in utterance.text)
-        return cls((len(utterance.text) + (_WIDE - 1) * wide) / _CHARS_PER_S)
+        return cls(letters(utterance.text) / _LETTERS_PER_S)
 
     @property
     def comfortable(self) -> float:

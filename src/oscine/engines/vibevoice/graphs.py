@@ -31,6 +31,16 @@ class Graphs:
         """Compile what is run; takes minutes, and pays where hours are spoken."""
         self._frame = torch.compile(self._frame, fullgraph=True, dynamic=False, **options)  # type: ignore[call-overload]
 
+    def warm_up(self, steps: int) -> None:
+        """Capture the graphs of one lane."""
+        view = LEAST_VIEW
+        while self.late:
+            size = (1, bucket(view, LEAST_VIEW, self._state.shape.slots), steps)
+            self._graphs[size] = self._graphs.get(size) or self._capture(size)
+            if view >= self._state.shape.slots:
+                break
+            view *= 2
+
     def run(self, *, lanes: int, view: int, steps: int) -> Callable[[], Tensor]:
         """Run a frame; what is returned waits for its outcome, float32 `[lanes, hop + 3]` on the host."""
         shape = self._state.shape

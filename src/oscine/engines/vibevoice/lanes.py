@@ -81,6 +81,11 @@ class Lanes:
         self._pending: _Pending | None = None
         self._wanted: tuple[int, ...] | None = None
 
+    @torch.inference_mode()
+    def warm_up(self, steps: int) -> None:
+        """Make ready for a single lane of `steps` diffusion steps, so that the first to speak need not wait for it."""
+        self._graphs.warm_up(steps)
+
     @property
     def free(self) -> int:
         """Lanes that nobody holds."""

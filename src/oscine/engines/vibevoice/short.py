@@ -10,14 +10,15 @@ import numpy as np
 from oscine.audio.silence import quiet_runs
 from oscine.audio.waveform import Samples
 from oscine.engines.protocol import Utterance
+from oscine.text.measure import letters
 
-SHORT_CHARS: Final = 20
+SHORT_LETTERS: Final = 20
 _LEAST_PAUSE_MS: Final = 80
 
 
 def is_short(utterance: Utterance) -> bool:
     """Whether it needs company; planning joins what has neighbours, so this is all there is."""
-    return len(utterance.text) < SHORT_CHARS
+    return letters(utterance.text) < SHORT_LETTERS
 
 
 def twice(utterance: Utterance) -> Utterance:
