@@ -353,6 +353,12 @@ def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) ->
     assert checkpoint.missing_packages() == Missing("the packages torch, diffusers", 'pip install "oscine[vibevoice]"')
 
 
+def test_a_download_without_its_package_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "find_spec", lambda _name: None)
+    with pytest.raises(NotAvailable, match=r'huggingface_hub; run: pip install "oscine\[vibevoice\]"'):
+        of(BIRD, tmp_path).download(lambda _what, _share: None)
+
+
 def test_looking_imports_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys; from oscine.config import Settings; from oscine.engines.vibevoice import checkpoint as c;"
