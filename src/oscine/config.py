@@ -131,6 +131,10 @@ class Settings(BaseModel):
     """Takes that VibeVoice speaks at once; None: as many as the memory holds."""
     vibevoice_sde: bool = Field(default=False, validation_alias="OSCINE_VIBEVOICE_SDE", description="true or false")
     """Whether its sampler adds noise at each step, as in the model's first demos."""
+    vibevoice_compile: bool = Field(
+        default=False, validation_alias="OSCINE_VIBEVOICE_COMPILE", description="true or false"
+    )
+    """Whether its frames are compiled: minutes at the start, and faster from then on."""
     vibevoice_token_guidance: bool = Field(
         default=False, validation_alias="OSCINE_VIBEVOICE_TOKEN_GUIDANCE", description="true or false"
     )

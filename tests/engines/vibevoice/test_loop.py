@@ -226,6 +226,14 @@ def test_a_lane_among_others_says_what_it_says_alone() -> None:
         assert apart(spoken(lanes(model()), wished)[0], sound) < CLOSE
 
 
+def test_reading_a_frame_while_the_next_one_runs_changes_nothing() -> None:
+    wanted = wishes(9)
+    at_once = run(lanes(model(), 3, prefill_tokens=40), wanted)
+    late = lanes(model(), 3, prefill_tokens=40)
+    late._late = True
+    assert all(apart(one, other) < CLOSE for one, other in zip(at_once, run(late, wanted), strict=True))
+
+
 def test_a_lane_that_comes_late_and_a_neighbour_that_leaves_change_nothing() -> None:
     alone, _ = spoken(lanes(model()), wishes(3)[2])
     among = lanes(model(), 4)
@@ -320,12 +328,15 @@ def test_nothing_in_a_frame_makes_the_host_wait() -> None:
 def test_a_frame_is_one_graph() -> None:
     import torch._dynamo
 
-    wanted = wishes(5)
+    wanted = [
+        wish(model(), processor(), SCRIPTS[script], seed=3, steps=4, frames=9, banned=ONLY_SPEECH)
+        for script in ("one", "two")
+    ]
     plain = run(lanes(model(), 2), wanted)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     among = lanes(model(), 2)
-    among._graphs.compile(backend="aot_eager")
+    among.compile(backend="aot_eager")
     compiled = run(among, wanted)
     assert not torch._dynamo.utils.counters["graph_break"]
     assert all(apart(one, other) < CLOSE for one, other in zip(plain, compiled, strict=True))

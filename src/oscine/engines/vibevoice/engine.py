@@ -116,6 +116,8 @@ class VibeVoiceEngine:
             token_guidance=self._settings.vibevoice_token_guidance,
         )
         self._lanes = Lanes(self._model, shape)
+        if self._settings.vibevoice_compile:
+            self._lanes.compile()
         self._lanes.warm_up(STEPS)
         self._scripts = Scripts(loaded.processor)
         self._voices = Voices(self._model, loaded.processor)

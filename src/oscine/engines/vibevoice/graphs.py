@@ -12,6 +12,8 @@ from oscine.engines.vibevoice.frame import Frame, State
 
 LEAST_VIEW: Final = 256
 """Slots that attention reads at least; more in powers of two, a graph for each."""
+_SIZES: Final = 256
+"""So many sizes there may be."""
 _WARM: Final = 2
 """Runs before a graph is captured: libraries choose their kernels and take their memory."""
 
@@ -22,14 +24,19 @@ class Graphs:
     def __init__(self, frame: Frame, state: State) -> None:
         self._frame: Callable[[int, int, int], None] = frame
         self._state = state
+        self._compiled = False
         self.late = state.device.type == "cuda"
         """Whether a frame goes on while its outcome is not read."""
         self._graphs: dict[tuple[int, int, int], torch.cuda.CUDAGraph] = {}
         self._outcomes = [self._new_outcome(), self._new_outcome()]
 
     def compile(self, **options: object) -> None:
-        """Compile what is run; takes minutes, and pays where hours are spoken."""
+        """Compile what is run; takes a minute or more for each size, and pays where hours are spoken."""
+        import torch._dynamo
+
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SIZES)
         self._frame = torch.compile(self._frame, fullgraph=True, dynamic=False, **options)  # type: ignore[call-overload]
+        self._compiled = True
 
     def warm_up(self, steps: int) -> None:
         """Capture the graphs of one lane."""
@@ -46,7 +53,7 @@ class Graphs:
         shape = self._state.shape
         size = (bucket(lanes, 1, shape.lanes), bucket(view, LEAST_VIEW, shape.slots), steps)
         if not self.late:
-            self._frame(lanes, size[1], steps)
+            self._frame(size[0] if self._compiled else lanes, size[1], steps)
             outcome = self._state.out[:lanes].clone()
             return lambda: outcome
         if size not in self._graphs:

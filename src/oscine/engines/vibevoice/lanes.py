@@ -72,6 +72,7 @@ class Lanes:
         self.state = State(model, shape)
         self.frame = Frame(model, self.state, forget_at_end=forget_at_end)
         self._graphs = Graphs(self.frame, self.state)
+        self._late = self._graphs.late
         self._model, self._shape, self._part = model, shape, prefill_tokens
         self._holders: list[object | None] = [None] * shape.lanes
         self._prompts: dict[int, _Prompt] = {}
@@ -80,6 +81,10 @@ class Lanes:
         self._steps = [0] * shape.lanes
         self._pending: _Pending | None = None
         self._wanted: tuple[int, ...] | None = None
+
+    def compile(self, **options: object) -> None:
+        """Compile frames, each size when it is first needed; see `Graphs.compile`."""
+        self._graphs.compile(**options)
 
     @torch.inference_mode()
     def warm_up(self, steps: int) -> None:
@@ -180,7 +185,7 @@ class Lanes:
         before = self._pending
         self._pending = self._launch(ready) if ready else None
         said = _outcome(before, self._holders)
-        if not self._graphs.late or not ready:
+        if not self._late or not ready:
             said += self.settle()
         return said
 
