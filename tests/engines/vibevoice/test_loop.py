@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oscine.engines.vibevoice import attention
+from oscine.engines.vibevoice.fused import fuse
 from oscine.engines.vibevoice.lanes import Lanes, Wish
 from oscine.engines.vibevoice.sampler import sampler_of
 from oscine.errors import InvalidRequest
@@ -145,13 +146,14 @@ def test_a_prompt_may_be_read_in_parts() -> None:
     assert apart(whole, parts) < CLOSE
 
 
-def test_attention_that_copies_no_keys_is_the_same_in_the_loop_and_in_generate() -> None:
+def test_kernels_in_place_of_what_is_written_out_say_the_same_in_the_loop_and_in_generate() -> None:
     how: Any = {"seed": 3, "frames": 20, "banned": ONLY_SPEECH}
     before, _ = generated(model(), processor(), SCRIPTS["two"], **how)
-    grouped = tiny.model(stop=1.6)
-    attention.use_in(grouped.model.language_model)
-    ours, _ = spoken(lanes(grouped), wish(grouped, processor(), SCRIPTS["two"], **how))
-    theirs, _ = generated(grouped, processor(), SCRIPTS["two"], **how)
+    faster = tiny.model(stop=1.6)
+    attention.use_in(faster.model.language_model)
+    fuse(faster)
+    ours, _ = spoken(lanes(faster), wish(faster, processor(), SCRIPTS["two"], **how))
+    theirs, _ = generated(faster, processor(), SCRIPTS["two"], **how)
     assert apart(before, ours) < CLOSE
     assert apart(before, theirs) < CLOSE
 

@@ -96,7 +96,7 @@ class VibeVoiceEngine:
     def load(self, progress: Progress) -> None:
         if self._lanes is not None:
             return
-        from oscine.engines.vibevoice import attention, loading
+        from oscine.engines.vibevoice import attention, fused, loading
         from oscine.engines.vibevoice.frame import Shape
         from oscine.engines.vibevoice.lanes import Lanes
         from oscine.engines.vibevoice.script import Scripts, Voices
@@ -104,6 +104,7 @@ class VibeVoiceEngine:
         loaded = loading.load(self._checkpoint.folder(), self._settings, progress)
         self._model = loaded.model
         attention.use_in(self._model.model.language_model)
+        fused.fuse(self._model)
         self._scheduler = loading.scheduler_of(self._model, stochastic=self._settings.vibevoice_sde)
         most_steps = _SDE_STEPS if self._settings.vibevoice_sde else MOST_STEPS
         lanes, slots = loading.room(self._model, self._settings.vibevoice_lanes, SLOTS)

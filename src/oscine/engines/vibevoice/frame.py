@@ -184,16 +184,21 @@ class Frame:
         known = torch.cat([noise, noise.new_zeros(lanes, steps, noise.shape[-1])], dim=1)
         # What the conditions do is known before the first step: each layer's weights for it are read once.
         condition = head.cond_proj(hidden)[:, None] + state.times[:lanes, :steps, None]
-        shaped = [layer.linear(layer.act_fn(condition)).chunk(3, dim=-1) for layer in head.layers]
+        shaped = [
+            (shift, 1 + scale, gate)
+            for shift, scale, gate in (layer.linear(layer.act_fn(condition)).chunk(3, dim=-1) for layer in head.layers)
+        ]
         final = head.final_layer
         final_shift, final_scale = final.linear_1(final.act_fn(condition)).chunk(2, dim=-1)
+        final_scale = 1 + final_scale
         sample = noise[:, 0]
         for step in range(steps):
             moved = head.noisy_images_proj(sample.to(state.dtype))[:, None].expand_as(hidden)
             for layer, (shift, scale, gate) in zip(head.layers, shaped, strict=True):
-                moved = moved + gate[:, step] * layer.ffn(layer.norm(moved) * (1 + scale[:, step]) + shift[:, step])
+                modulated = torch.addcmul(shift[:, step], layer.norm(moved), scale[:, step])
+                moved = torch.addcmul(moved, gate[:, step], layer.ffn(modulated))
             normed = functional.rms_norm(moved, (moved.shape[-1],), eps=final.rms_norm_eps)
-            answers = final.linear_2(normed * (1 + final_scale[:, step]) + final_shift[:, step]).float()
+            answers = final.linear_2(torch.addcmul(final_shift[:, step], normed, final_scale[:, step])).float()
             prompted, free = answers[:, 0], answers[:, 1]
             known[:, 1 + noises + step] = free + state.guidance[:lanes] * (prompted - free)
             used = 2 + noises + step
@@ -205,7 +210,9 @@ class Frame:
         """The samples, `[lanes, hop]`, and what the language model hears of them, `[lanes, width]`."""
         state, parts = self._state, self._parts
         scaled = latent / parts.latent_scaling_factor - parts.latent_bias_factor
-        sound = parts.audio_tower.decoder(scaled[..., None], padding_cache=state.decoding.advance(speaks)).audio
-        meaning = parts.semantic_tokenizer_encoder(sound, padding_cache=state.encoding.advance(speaks)).latents
+        with state.decoding.advance(speaks) as context:
+            sound = parts.audio_tower.decoder(scaled[..., None], padding_cache=context).audio
+        with state.encoding.advance(speaks) as context:
+            meaning = parts.semantic_tokenizer_encoder(sound, padding_cache=context).latents
         heard = parts.multi_modal_projector(latent) + parts.semantic_connector(meaning[:, 0])
         return sound[:, 0], heard

@@ -6,7 +6,8 @@ convolutions, each with the one method that they call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,35 +71,37 @@ class PartOfPrompt:
 
 
 class Contexts:
-    """The left context of every causal convolution of a network, `[lanes, channels, width]` each."""
+    """The left context of every causal convolution of a network, `[lanes, channels, width]` each, in one tensor."""
 
     def __init__(self, network: nn.Module, lanes: int, dtype: torch.dtype, device: torch.device) -> None:
-        self._of: dict[str, Tensor] = {
-            str(module.cache_key): torch.zeros(lanes, module.in_channels, _width(module), dtype=dtype, device=device)
-            for module in _convolutions(network)
-        }
+        shapes = {str(module.cache_key): (module.in_channels, _width(module)) for module in _convolutions(network)}
+        total = sum(channels * width for channels, width in shapes.values())
+        self._all = torch.zeros(lanes, total, dtype=dtype, device=device)
+        parts = self._all.split([channels * width for channels, width in shapes.values()], dim=1)
+        self._of = {key: part.view(lanes, *shape) for (key, shape), part in zip(shapes.items(), parts, strict=True)}
 
-    def advance(self, speaks: Tensor) -> Advance:
-        """The cache for a frame. `speaks`, bool `[lanes]`: the others' contexts stay as they are."""
-        return Advance(self._of, speaks)
+    @contextmanager
+    def advance(self, speaks: Tensor) -> Iterator[Advance]:
+        """The cache for a frame. `speaks`, bool `[lanes]`: the others' contexts are as they were when it ends."""
+        lanes = len(speaks)
+        before = self._all[:lanes].clone()
+        yield Advance(self._of)
+        self._all[:lanes].copy_(torch.where(speaks[:, None], self._all[:lanes], before))
 
     def clear(self, lane: int) -> None:
         """Begin anew."""
-        for context in self._of.values():
-            context[lane] = 0
+        self._all[lane] = 0
 
     def forget(self, which: Tensor) -> None:
         """Begin anew for those where `which`, bool `[lanes]`, is true."""
-        for context in self._of.values():
-            context[: len(which)].masked_fill_(which[:, None, None], 0)
+        self._all[: len(which)].masked_fill_(which[:, None], 0)
 
 
 class Advance:
     """See `Contexts.advance`."""
 
-    def __init__(self, contexts: dict[str, Tensor], speaks: Tensor) -> None:
+    def __init__(self, contexts: Mapping[str, Tensor]) -> None:
         self._contexts = contexts
-        self._speaks = speaks[:, None, None]
 
     def update(self, samples: Tensor, key: str, _module: nn.Module) -> Tensor:
         """`samples`, `[lanes, channels, n]`, with what came before them."""
@@ -106,7 +109,7 @@ class Advance:
         if not context.shape[-1]:
             return samples
         whole = torch.cat([context, samples], dim=-1)
-        context.copy_(torch.where(self._speaks, whole[..., -context.shape[-1] :], context))
+        context.copy_(whole[..., -context.shape[-1] :])
         return whole
 
 
