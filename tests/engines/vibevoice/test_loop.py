@@ -105,6 +105,12 @@ def test_other_schedulers_of_diffusers(name: str) -> None:
     assert far < CLOSE
 
 
+@pytest.mark.parametrize("algorithm", ["dpmsolver++", "sde-dpmsolver++"])
+def test_every_number_of_steps_that_a_request_may_have_is_a_table(algorithm: str) -> None:
+    scheduler = diffusers.DPMSolverMultistepScheduler(algorithm_type=algorithm, **SCHEDULE)
+    assert all(sampler_of(scheduler, steps).steps == steps for steps in (*range(1, 21), 50, 99, 100))
+
+
 def test_the_stochastic_variant_of_the_scheduler() -> None:
     scheduler = diffusers.DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++", **SCHEDULE)
     how: Any = {"seed": 3, "frames": 12, "banned": ONLY_SPEECH, "scheduler": scheduler}

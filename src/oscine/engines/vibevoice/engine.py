@@ -35,6 +35,7 @@ from oscine.engines.protocol import (
 from oscine.engines.vibevoice import checkpoint
 from oscine.engines.vibevoice.expected import Expected
 from oscine.engines.vibevoice.short import is_short, said_once, twice
+from oscine.errors import OscineError
 
 if TYPE_CHECKING:
     from oscine.engines.vibevoice.lanes import Lanes, Said
@@ -184,9 +185,9 @@ class VibeVoiceEngine:
             if not lane.begun:
                 try:
                     self._begin(lane)
-                except ValueError:
+                except OscineError as error:
                     self._release(lane)
-                    return [Failed(lane, "This piece is too long for one take of vibevoice.", retryable=False)]
+                    return [Failed(lane, error.message, retryable=False)]
                 return []
             if not self._lanes.is_prefilled(lane.number):
                 self._lanes.prefill(lane.number)
@@ -308,6 +309,7 @@ class VibeVoiceEngine:
                 ("sde", self._is_sde),
                 ("token-guidance", self._settings.vibevoice_token_guidance),
                 (f"{self._settings.quantize}bit", self._settings.quantize),
+                (f"cfg{self._settings.default_cfg_scale}", self._settings.default_cfg_scale),
             )
             if on
         ]
