@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.echo import EchoEngine
+from oscine.config import Settings
+from oscine.engines.protocol import Engine, Missing
+from tests.echo import EchoEngine, echo
 from tests.http.asking import ECHO, get, refused, speak
 from tests.http.conftest import Running, Serve
 
@@ -45,3 +47,15 @@ def test_the_engine_that_answers_comes_first(serve: Serve):
     running = serve(factories={name: lambda _: EchoEngine() for name in ("alpha", "echo", "zeta")}, **ECHO)
     ids = [model["id"] for model in get(running, "/v1/models").json()["data"]]
     assert ids == ["echo", "alpha", "zeta", *OPENAI]
+
+
+def test_engines_that_cannot_speak_here_are_no_models_but_for_the_one_that_answers(serve: Serve):
+    def broken(_settings: Settings) -> Engine:
+        raise RuntimeError("not today")
+
+    missing = Missing("its weights", "oscine download alpha")
+    factories = {"alpha": echo(missing=missing), "broken": broken, "echo": echo(missing=missing), "zeta": echo()}
+    running = serve(factories=factories, wait=False, **ECHO)
+    ids = [model["id"] for model in get(running, "/v1/models").json()["data"]]
+    assert ids == ["echo", "zeta", *OPENAI]
+    assert get(running, "/v1/models/alpha").status_code == 404
