@@ -22,6 +22,8 @@ help:
 	@echo 'make quick                    the part of it that takes two minutes'
 	@echo 'make test-clients             other programs that speak through the server: Open WebUI, LiveKit and more'
 	@echo 'make bench                    the benchmarks; figures in docs/benchmarks.md'
+	@echo 'make bench-vibevoice          VibeVoice beside transformers, with random weights; OPTIONS="--model 1.5B" goes to it'
+	@echo 'make test-gpu                 the tests that need a GPU; PYTHON_GPU=... has a PyTorch that sees it'
 	@echo 'make format                   format the code and mend what can be mended'
 	@echo 'make lock                     write requirements/*.lock anew (UPGRADE=1: the newest versions)'
 	@echo 'make clean                    remove what the commands above made'
@@ -56,6 +58,18 @@ rooms: .venv/ready-dev
 
 bench: .venv/ready-dev .tools/quality/ready
 	$(BIN)/python -m bench
+
+# Where a GPU is, PYTHON_GPU names a Python whose PyTorch sees it: the one in .venv is for CPUs. Waiting threads let
+# others have their core: on a machine that is shared, threads that spin make a frame of a CPU take ten times as long.
+.PHONY: bench-vibevoice test-gpu
+PYTHON_GPU ?= $(BIN)/python
+NEEDED_WITH_TORCH = $(if $(filter $(BIN)/python,$(PYTHON_GPU)),.venv/ready-dev)
+
+bench-vibevoice: $(NEEDED_WITH_TORCH)
+	PYTHONPATH=src OMP_WAIT_POLICY=passive $(PYTHON_GPU) -m bench.vibevoice $(OPTIONS)
+
+test-gpu: $(NEEDED_WITH_TORCH)
+	PYTHONPATH=src $(PYTHON_GPU) -m pytest -m gpu tests
 
 format: .venv/ready-dev
 	$(BIN)/ruff format
