@@ -143,6 +143,8 @@ def fresh_machine(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("OSCINE_VOLUME", str(folder / "volume"))
     monkeypatch.setenv("HIBARI_HOME", str(folder / "hibari"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     monkeypatch.setattr(socket.socket, "connect", no_network)
     for variable in [known for known in os.environ if known.lower().endswith("_proxy")]:

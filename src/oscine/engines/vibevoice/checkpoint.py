@@ -117,7 +117,7 @@ class Checkpoint:
             return
         hub = _hub_name(self._path)
         if find_spec("huggingface_hub") is None:
-            raise NotAvailable(f"A download needs the package huggingface_hub; run: {_INSTALL}", code="not_installed")
+            raise NotAvailable(f"A download needs the package huggingface_hub; run: {_INSTALL}", code="download_failed")
         with fetching.in_one_sentence(hub):
             _download(hub, progress)
         self.folder()
