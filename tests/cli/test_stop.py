@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,16 @@ def test_a_second_ctrl_c_does_not_disturb_the_tidying(machine: Machine):
     assert process.returncode == 130
     assert err.count(b"\n") == 1
     assert machine.unfinished() == []
+
+
+def test_a_command_that_has_only_begun_to_listen_can_be_stopped():
+    code = (
+        "import os, signal, oscine.cli.endings as endings\n"
+        "endings.keep_heaps_few = lambda: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "endings.run(lambda: print('went on'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "oscine: stopped.\n")
 
 
 @pytest.mark.parametrize(

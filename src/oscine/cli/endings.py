@@ -64,12 +64,16 @@ def why_not(error: Exception) -> str:
 
 def run(command: Callable[[], Any]) -> None:
     """Run a command and end the process: 0 done, 2 wrong use, 3 not available, 4 failed, 128 + n after a signal."""
+    _leave(_code_of(lambda: _prepared(command)))
+
+
+def _prepared(command: Callable[[], Any]) -> Any:
     _listen()
     keep_heaps_few()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name need not be printable in this locale
             stream.reconfigure(errors="backslashreplace")
-    _leave(_code_of(command))
+    return command()
 
 
 def _code_of(command: Callable[[], Any]) -> int:
