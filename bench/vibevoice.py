@@ -190,7 +190,7 @@ def lanes(bench: Bench) -> None:
         speeds = [count * FRAME_S / statistics.median(each.frame_s for each in spoken) for spoken in found]
         best = max(best, speeds[0])
         cost = f"   {3600 / speeds[0] * price:.4f} dollars an hour" if price else ""
-        bench.line(f"{count} lanes", f"{speeds[0]:8.2f} x real time, {speeds[0] / count:6.2f} each{cost}")
+        bench.line(_lanes(count), f"{speeds[0]:8.2f} x real time, {speeds[0] / count:6.2f} each{cost}")
         if count == AGAINST:
             bench.line(f"generate(), two passes, batch of {count}", f"{speeds[1]:4.2f} x real time")
             faster = _ratio(found[1], found[0])
@@ -277,18 +277,20 @@ def launches(bench: Bench) -> None:
 
 def context(bench: Bench) -> None:
     """a frame when much was said already: attention reads all slots up to the next power of two"""
-    shape = bench.loop.lanes.state.shape
+    shape, longest = bench.loop.lanes.state.shape, 0.0
     for count in sorted({1, min(AGAINST, shape.lanes)}):
         bench.loop.begin(count)
         bench.loop.want(count)
         view, found = 2 * LEAST_VIEW, []
         while view <= shape.slots:
             run = partial(_frame, bench, count, view)
-            run()
+            longest = max(longest, _timed(bench, run))
             frame_s = statistics.median(_timed(bench, run) for _ in range(bench.rounds))
             found.append(f"{view}: {frame_s * 1e3:.1f} ms")
             view *= 2
-        bench.line(f"{count} lanes, slots", "   ".join(found))
+        bench.line(f"{_lanes(count)}, slots", "   ".join(found))
+    if bench.cuda:
+        bench.line("the longest capture of a graph", f"{longest * 1e3:.0f} ms, in which all lanes wait")
 
 
 def profile(bench: Bench) -> None:
@@ -300,9 +302,9 @@ def profile(bench: Bench) -> None:
         run = partial(_frames, bench, count, frames)
         run()
         found = counts.times(bench.model, frames, run, partial(counts.parts_of_loop, bench.model, bench.loop))
-        _print_times(f"loop, {count} lanes", found)
+        _print_times(f"loop, {_lanes(count)}", found)
         for name, ms, calls in found.operations[:12]:
-            print(f"    {name:48} {ms:8.2f} ms {calls:8.0f} calls")
+            print(f"    {name[:48]:48} {ms:8.2f} ms {calls:8.0f} calls")
     found = counts.times(
         bench.model, frames, partial(bench.generate.run, frames), partial(counts.parts_of_generate, bench.model)
     )
@@ -318,7 +320,7 @@ def _print_times(title: str, found: counts.Times) -> None:
     each = [
         *found.parts.items(),
         ("other", found.whole - sum(found.parts.values())),
-        ("of all, between operations", found.between),
+        ("the host between operations", found.between),
     ]
     print(f"  {title:34} {found.whole:.1f}:   " + "   ".join(f"{part} {ms:.1f}" for part, ms in each))
 
@@ -355,6 +357,10 @@ def _timed(bench: Bench, run: Callable[[], object]) -> float:
 def _ratio(theirs: list[Spoken], ours: list[Spoken]) -> float:
     """How many times as fast ours is: the median over pairs."""
     return statistics.median(one.frame_s / other.frame_s for one, other in zip(theirs, ours, strict=True))
+
+
+def _lanes(count: int) -> str:
+    return "1 lane" if count == 1 else f"{count} lanes"
 
 
 def _least(limit: float) -> str:

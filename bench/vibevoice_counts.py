@@ -23,8 +23,11 @@ _VIEWS: Final = {
     *("_local_scalar_dense", "_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "empty"),
     *("empty_like", "empty_strided", "expand", "lift", "lift_fresh", "new_empty", "permute", "reshape", "select"),
     *("slice", "split", "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unsqueeze", "view"),
+    *("expand_as", "flatten", "movedim", "narrow", "unflatten", "view_as"),
 }
 """What starts nothing on a device."""
+_PERHAPS: Final = {"contiguous", "dropout", "to", "type_as"}
+"""What starts nothing where nothing is to be done."""
 _WAITS: Final = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2"}
 
 
@@ -40,12 +43,12 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(self, operation: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = operation._schema.name.split("::")[1]
         made = operation(*args, **(kwargs or {}))
-        if name not in _VIEWS:
+        if name not in _VIEWS and not (name in _PERHAPS and made is args[0]):
             self.of[self.part] += 1
         by_truth = name in ("index", "index_put", "index_put_") and any(
             index is not None and index.dtype == torch.bool for index in args[1]
         )
-        if name in _WAITS or by_truth or (name in ("_to_copy", "copy_") and _crosses(made, args)):
+        if name in _WAITS or by_truth or (name in ("_to_copy", "copy_", "to") and _crosses(made, args)):
             self.waits += 1
         return made
 
@@ -162,15 +165,17 @@ def times(model: Any, frames: int, run: Callable[[], object], parts: Any) -> Tim
         run()
         synchronize(model)
     on = "device" if cuda else "cpu"
-    rows = {
-        row.key: [getattr(row, name) / 1e3 / frames for name in (f"self_{on}_time_total", f"{on}_time_total", "count")]
-        for row in profiled.key_averages()
-    }
-    named = (*PARTS, _WHOLE)
-    every = [(name, row[0], row[2] * 1e3) for name, row in rows.items() if name not in named]
+    rows = profiled.key_averages()
+    # On a GPU each name is there twice or more: as the host called it, and as the device ran it.
+    named = {row.key: row for row in rows if row.key in (*PARTS, _WHOLE) and row.device_type == DeviceType.CPU}
+    ran = DeviceType.CUDA if cuda else DeviceType.CPU
+    every = [row for row in rows if row.key not in named and row.device_type == ran]
+    scale = 1e3 * frames
+    found = [(row.key, getattr(row, f"self_{on}_time_total") / scale, row.count / frames) for row in every]
+    spent = {name: getattr(row, f"{on}_time_total") / scale for name, row in named.items()}
     return Times(
-        whole=rows[_WHOLE][1],
-        parts={part: rows[part][1] for part in PARTS},
-        between=sum(rows[name][0] for name in named),
-        operations=sorted(every, key=lambda row: -row[1]),
+        whole=spent.pop(_WHOLE),
+        parts={part: spent[part] for part in PARTS},
+        between=sum(row.self_cpu_time_total / scale for row in named.values()),
+        operations=sorted(found, key=lambda row: -row[1]),
     )
