@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help say serve test test-clients quick lint types rooms bench lock format clean
+.PHONY: help say serve test test-clients quick lint types rooms bench bench-vibevoice test-gpu lock format clean
 
 PYTHON ?= python3
 BIN = .venv/bin
@@ -61,7 +61,6 @@ bench: .venv/ready-dev .tools/quality/ready
 
 # Where a GPU is, PYTHON_GPU names a Python whose PyTorch sees it: the one in .venv is for CPUs. Waiting threads let
 # others have their core: on a machine that is shared, threads that spin make a frame of a CPU take ten times as long.
-.PHONY: bench-vibevoice test-gpu
 PYTHON_GPU ?= $(BIN)/python
 NEEDED_WITH_TORCH = $(if $(filter $(BIN)/python,$(PYTHON_GPU)),.venv/ready-dev)
 

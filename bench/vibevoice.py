@@ -79,7 +79,7 @@ class Bench:
     def lanes(self) -> list[int]:
         if not self.cuda:
             return self.asked or list(LANES)
-        most, _ = room(self.model, None, SLOTS)
+        most, _ = room(self.model, None, SLOTS, 2)
         wanted = self.asked or [*LANES, 64, 128]
         return [count for count in wanted if count <= most] or [most]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final
 
 import torch
@@ -17,6 +18,7 @@ from bench.vibevoice_model import silent
 from oscine.engines.vibevoice import attention
 from oscine.engines.vibevoice.engine import GUIDANCE, MOST_STEPS, SLOTS, STEPS
 from oscine.engines.vibevoice.frame import Shape
+from oscine.engines.vibevoice.fused import fuse
 from oscine.engines.vibevoice.graphs import LEAST_VIEW, bucket
 from oscine.engines.vibevoice.lanes import Lanes, Wish
 from oscine.engines.vibevoice.sampler import sampler_of
@@ -101,11 +103,19 @@ class Generate:
         return spoken
 
 
+def _twin(model: Any) -> Any:
+    """The same weights in modules of their own, which the engine changes; `generate()` keeps those of transformers."""
+    weights = chain(model.parameters(), model.buffers())
+    return copy.deepcopy(model, {id(weight): weight for weight in weights})
+
+
 class Loop:
     """Our loop, as the engine uses it."""
 
     def __init__(self, model: Any, ids: Tensor, lanes: int, *, compiled: bool = False) -> None:
+        model = _twin(model)
         attention.use_in(model.model.language_model)
+        fuse(model)
         slots = min(SLOTS, model.config.text_config.max_position_embeddings)
         self.lanes = Lanes(model, Shape(lanes, slots, frames=slots, steps=MOST_STEPS))
         if compiled:

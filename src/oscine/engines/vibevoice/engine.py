@@ -108,15 +108,16 @@ class VibeVoiceEngine:
         fused.fuse(self._model)
         self._scheduler = loading.scheduler_of(self._model, stochastic=self._settings.vibevoice_sde)
         most_steps = _SDE_STEPS if self._settings.vibevoice_sde else MOST_STEPS
-        lanes, slots = loading.room(self._model, self._settings.vibevoice_lanes, SLOTS)
         shape = Shape(
-            lanes=lanes,
-            slots=slots,
-            frames=slots,
+            lanes=1,
+            slots=SLOTS,
+            frames=SLOTS,
             steps=most_steps,
             noises=most_steps if self._settings.vibevoice_sde else 0,
             token_guidance=self._settings.vibevoice_token_guidance,
         )
+        lanes, slots = loading.room(self._model, self._settings.vibevoice_lanes, SLOTS, shape.rows)
+        shape = replace(shape, lanes=lanes, slots=slots, frames=slots)
         self._lanes = Lanes(self._model, shape)
         if self._settings.vibevoice_compile:
             self._lanes.compile()

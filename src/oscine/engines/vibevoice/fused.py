@@ -18,9 +18,9 @@ def fuse(model: nn.Module) -> None:
     for module in model.modules():
         kind = type(module).__name__
         if kind.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
-            module.forward = MethodType(_norm, module)  # type: ignore[method-assign]
+            module.forward = MethodType(_norm, module)
         elif kind.endswith("ConvNext1dLayer"):
-            module.forward = MethodType(_conv_next, module)  # type: ignore[method-assign]
+            module.forward = MethodType(_conv_next, module)
 
 
 def _norm(module: Any, hidden_states: Tensor) -> Tensor:

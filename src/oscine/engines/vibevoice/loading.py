@@ -106,14 +106,17 @@ def scheduler_of(model: Any, *, stochastic: bool) -> Any:
     return type(scheduler).from_config(scheduler.config, algorithm_type="sde-dpmsolver++")
 
 
-def room(model: Any, asked: int | None, slots: int) -> tuple[int, int]:
-    """Lanes and slots of each, as many as the device's free memory holds. Raises NotAvailable where that is not one."""
+def room(model: Any, asked: int | None, slots: int, rows: int) -> tuple[int, int]:
+    """Lanes of `rows` rows, and slots of each, as many as the device's free memory holds.
+
+    Raises NotAvailable where that is not one lane.
+    """
     config, device = model.config.text_config, model.lm_head.weight.device
     slots = min(slots, config.max_position_embeddings)
     if device.type != "cuda":
         return asked or _CPU_LANES, slots
     free, _ = torch.cuda.mem_get_info(device)
-    lane = 2 * slots * bytes_per_slot(config, model.lm_head.weight.dtype)
+    lane = rows * slots * bytes_per_slot(config, model.lm_head.weight.dtype)
     lanes = min(asked or _MOST_LANES, int(free * _SPARE / lane))
     if lanes < 1:
         raise NotAvailable(
