@@ -301,7 +301,7 @@ def profile(bench: Bench) -> None:
         bench.loop.want(count)
         run = partial(_frames, bench, count, frames)
         run()
-        found = counts.times(bench.model, frames, run, partial(counts.parts_of_loop, bench.model, bench.loop))
+        found = counts.times(bench.model, frames, run, partial(counts.parts_of_loop, bench.loop))
         _print_times(f"loop, {_lanes(count)}", found)
         for name, ms, calls in found.operations[:12]:
             print(f"    {name[:48]:48} {ms:8.2f} ms {calls:8.0f} calls")

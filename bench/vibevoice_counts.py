@@ -82,14 +82,15 @@ def parts_of_generate(model: Any, around: Callable[[str], Any]) -> Iterator[None
 
 
 @contextmanager
-def parts_of_loop(model: Any, loop: Loop, around: Callable[[str], Any]) -> Iterator[None]:
+def parts_of_loop(loop: Loop, around: Callable[[str], Any]) -> Iterator[None]:
     """Let `around` surround each part of our frame."""
+    parts = loop.model.model
     with _surrounded(
         around,
         (loop.lanes.frame, "_think", LANGUAGE),
         (loop.lanes.frame, "_denoise", DIFFUSION),
-        (model.model.audio_tower.decoder, "forward", DECODER),
-        (model.model.semantic_tokenizer_encoder, "forward", ENCODER),
+        (parts.audio_tower.decoder, "forward", DECODER),
+        (parts.semantic_tokenizer_encoder, "forward", ENCODER),
     ):
         yield
 
@@ -124,7 +125,7 @@ def operations(model: Any, generate: Generate, loop: Loop, *, token_guidance: bo
     loop.begin(1)
     loop.want(1)
     ours = Operations()
-    with parts_of_loop(model, loop, ours.within), ours:
+    with parts_of_loop(loop, ours.within), ours:
         loop.frame(1, len(loop.prompt))
     return more, ours
 

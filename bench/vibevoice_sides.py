@@ -120,7 +120,7 @@ class Loop:
         self.lanes = Lanes(model, Shape(lanes, slots, frames=slots, steps=MOST_STEPS))
         if compiled:
             self.lanes._graphs.compile()
-        self._model = model
+        self.model = model
         self.prompt = model.model.language_model.embed_tokens(ids[0].to(model.lm_head.weight.device))
         self._sampler = sampler_of(model._build_default_noise_scheduler(model.generation_config), STEPS)
 
@@ -132,7 +132,7 @@ class Loop:
             guidance=GUIDANCE,
             sampler=self._sampler,
             most_frames=self.lanes.state.shape.slots - len(self.prompt),
-            banned=tuple(silent(self._model)),
+            banned=tuple(silent(self.model)),
         )
 
     def begin(self, lanes: int) -> None:
@@ -141,7 +141,7 @@ class Loop:
         for lane in range(lanes):
             assert self.lanes.take() == lane
             self.read(lane)
-        synchronize(self._model)
+        synchronize(self.model)
 
     def read(self, lane: int) -> None:
         """Read a lane's prompt."""
@@ -167,7 +167,7 @@ class Loop:
     def first(self) -> Spoken:
         """From a script, embedded, to its first samples, in a lane that is free."""
         self.end()
-        synchronize(self._model)
+        synchronize(self.model)
         spoken = Spoken(time.perf_counter())
         lane = self.lanes.take()
         self.read(lane)
