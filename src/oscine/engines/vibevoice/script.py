@@ -145,10 +145,9 @@ def speakers(utterance: Utterance) -> Sequence[str]:
 @torch.inference_mode()
 def embedded(model: Any, tokens: Tensor, voices: Sequence[Tensor]) -> Tensor:
     """A script as the language model reads it, `[tokens, width]`: voices in the places that are kept for them."""
-    table = model.model.language_model.embed_tokens.weight
-    ids = tokens.to(table.device)
-    found = model.model.language_model.embed_tokens(ids)
+    table = model.model.language_model.embed_tokens
+    found: Tensor = table(tokens.to(table.weight.device))
     if voices:
-        places = torch.nonzero(tokens == model.config.audio_token_id)[:, 0].to(table.device)
+        places = torch.nonzero(tokens == model.config.audio_token_id)[:, 0].to(found.device)
         found[places] = torch.cat(list(voices)).to(found.dtype)
-    return found  # type: ignore[no-any-return]
+    return found
