@@ -139,6 +139,24 @@ class Settings(BaseModel):
         default=False, validation_alias="OSCINE_VIBEVOICE_TOKEN_GUIDANCE", description="true or false"
     )
     """Whether guidance acts on the choice of its tokens too, as in transformers' `generate()`."""
+    checkpoints_dir: Folder | None = Field(default=None, validation_alias="CHECKPOINTS_DIR", description=_FOLDER)
+    """Where IndexTTS-2's files lie; see `indextts_checkpoints`."""
+    model_repo: str = Field(default="IndexTeam/IndexTTS-2", validation_alias="MODEL_REPO")
+    """Where they come from: a name on the Hugging Face Hub."""
+    indextts25_dir: Folder | None = Field(default=None, validation_alias="OSCINE_INDEXTTS25_DIR", description=_FOLDER)
+    """Where IndexTTS-2.5's files lie; see `indextts25_checkpoints`."""
+    indextts25_repo: str = Field(default="IndexTeam/IndexTTS-2.5", validation_alias="OSCINE_INDEXTTS25_REPO")
+    """Where they come from: a name on the Hugging Face Hub."""
+    use_fp16: bool = Field(default=False, validation_alias="USE_FP16", description="true or false")
+    """Whether IndexTTS computes with half precision where it can."""
+    use_deepspeed: bool = Field(default=False, validation_alias="USE_DEEPSPEED", description="true or false")
+    """Taken from deployments that set it; it speeds up nothing here, and IndexTTS says so in a warning."""
+    use_cuda_kernel: bool = Field(default=False, validation_alias="USE_CUDA_KERNEL", description="true or false")
+    """Whether IndexTTS's vocoder uses a kernel that is built on this machine."""
+    max_tokens_per_segment: int = Field(
+        default=120, validation_alias="MAX_TOKENS_PER_SEGMENT", ge=10, description="a number of tokens, 10 or more"
+    )
+    """Text that IndexTTS speaks in one go; the engine lowers what its model cannot hold, with a warning."""
 
     preload: Annotated[Literal["auto", "always", "never"], BeforeValidator(_lower)] = Field(
         default="auto", validation_alias="OSCINE_PRELOAD", description="auto, always or never"
@@ -211,6 +229,16 @@ class Settings(BaseModel):
             self.audio_voices_dir or self.home / "indextts" / "audio_voices",
             self.audio_prompts_dir or self.home / "vibevoice" / "demo" / "voices",
         )
+
+    @property
+    def indextts_checkpoints(self) -> Path:
+        """Where IndexTTS-2's files lie."""
+        return self.checkpoints_dir or self.home / "indextts" / "checkpoints"
+
+    @property
+    def indextts25_checkpoints(self) -> Path:
+        """Where IndexTTS-2.5's files lie."""
+        return self.indextts25_dir or self.home / "indextts25" / "checkpoints"
 
     @property
     def spool(self) -> Path:

@@ -17,6 +17,7 @@ ENGINE_OPTIONS = frozenset(
     {
         "cfg_scale",
         "steps",
+        "fast",
         "disable_prefill",
         "emo_audio_prompt",
         "emo_vector",
@@ -89,6 +90,7 @@ class Options(TypedDict, total=False):
     instructions: str | None
     cfg_scale: float | None
     steps: int | None
+    fast: bool | None
     disable_prefill: bool | None
     emo_audio_prompt: str | None
     emo_vector: Sequence[float] | None
@@ -148,6 +150,7 @@ class SpeechRequest(BaseModel):
     instructions: str | None = Field(None, description="a string")
     cfg_scale: Annotated[Number, Field(gt=0, le=10)] | None = Field(None, description="a number above 0, at most 10")
     steps: Annotated[Whole, Field(ge=1, le=100)] | None = Field(None, description="a whole number from 1 to 100")
+    fast: bool | None = Field(None, description="true or false")
     disable_prefill: bool | None = Field(None, description="true or false")
     emo_audio_prompt: VoiceName | None = Field(None, description=_VOICE)
     emo_vector: Annotated[list[Share], Field(min_length=8, max_length=8)] | None = Field(

@@ -35,6 +35,14 @@ VARIABLES: dict[str, tuple[str, Any, str, Any, list[str]]] = {
     "OSCINE_VIBEVOICE_SDE": ("vibevoice_sde", False, "true", True, ["perhaps"]),
     "OSCINE_VIBEVOICE_COMPILE": ("vibevoice_compile", False, "true", True, ["perhaps"]),
     "OSCINE_VIBEVOICE_TOKEN_GUIDANCE": ("vibevoice_token_guidance", False, "true", True, ["perhaps"]),
+    "CHECKPOINTS_DIR": ("checkpoints_dir", None, "/models", Path("/models"), ["~nobody-is-called-so"]),
+    "MODEL_REPO": ("model_repo", "IndexTeam/IndexTTS-2", "example/IndexTTS-2", "example/IndexTTS-2", []),
+    "OSCINE_INDEXTTS25_DIR": ("indextts25_dir", None, "/m", Path("/m"), ["~nobody-is-called-so"]),
+    "OSCINE_INDEXTTS25_REPO": ("indextts25_repo", "IndexTeam/IndexTTS-2.5", "example/2.5", "example/2.5", []),
+    "USE_FP16": ("use_fp16", False, "true", True, ["half"]),
+    "USE_DEEPSPEED": ("use_deepspeed", False, "True", True, ["perhaps"]),
+    "USE_CUDA_KERNEL": ("use_cuda_kernel", False, "1", True, ["perhaps"]),
+    "MAX_TOKENS_PER_SEGMENT": ("max_tokens_per_segment", 120, "800", 800, ["9", "1.5", "many"]),
     "OSCINE_PRELOAD": ("preload", "auto", "NEVER", "never", ["sometimes"]),
     "OSCINE_MAX_REQUESTS": ("max_requests", 256, "64", 64, ["0", "-1", "x"]),
     "OSCINE_HOST": ("host", "127.0.0.1", "0.0.0.0", "0.0.0.0", []),
@@ -96,9 +104,13 @@ def test_everything_lies_in_the_volume_unless_it_is_named():
     assert Path("/data/vibevoice/demo/voices") in here.voice_folders
     assert here.spool.is_relative_to("/data")
     assert here.voice_home.is_relative_to("/data")
+    assert here.indextts_checkpoints == Path("/data/indextts/checkpoints")
+    assert here.indextts25_checkpoints == Path("/data/indextts25/checkpoints")
     named = Settings.from_env({"OSCINE_VOLUME": "/data", "AUDIO_VOICES_DIR": "/v", "AUDIO_PROMPTS_DIR": "/p"})
     assert set(named.voice_folders) == {Path("/v"), Path("/p")}
     assert named.voice_home == Path("/v")
+    models = Settings.from_env({"CHECKPOINTS_DIR": "/c", "OSCINE_INDEXTTS25_DIR": "/c25"})
+    assert (models.indextts_checkpoints, models.indextts25_checkpoints) == (Path("/c"), Path("/c25"))
 
 
 def test_the_volume_is_runpods_if_there_is_one_else_the_users_data_folder(

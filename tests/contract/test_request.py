@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "loudness": -18.0,
     "cfg_scale": None,
     "steps": None,
+    "fast": None,
     "disable_prefill": None,
     "emo_audio_prompt": None,
     "emo_vector": None,
@@ -70,6 +71,7 @@ TAKEN: dict[str, list[tuple[Any, Any]]] = {
     "loudness": [(-40, -40.0), (-8, -8.0), (None, None)],
     "cfg_scale": [(0.1, 0.1), (10, 10.0)],
     "steps": [(1, 1), (100, 100)],
+    "fast": [(True, True), ("false", False)],
     "disable_prefill": [(True, True)],
     "emo_audio_prompt": [("angry", "angry")],
     "emo_vector": [([0, 1, 0.5, 0, 0, 0, 0, 0], [0, 1, 0.5, 0, 0, 0, 0, 0])],
@@ -105,6 +107,7 @@ REFUSED: dict[str, tuple[list[Any], str]] = {
     "loudness": ([-41, -7, "loud", math.nan, False], "-40 to -8"),
     "cfg_scale": ([0, 10.1, -1, "x", True], "above 0, at most 10"),
     "steps": ([0, 101, 1.5, True], "1 to 100"),
+    "fast": (["x", 7], "true or false"),
     "disable_prefill": (["x", 7], "true or false"),
     "emo_audio_prompt": ([5, ""], "name of a voice"),
     "emo_vector": (
