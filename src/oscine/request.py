@@ -30,6 +30,12 @@ ENGINE_OPTIONS = frozenset(
 )
 """Fields that only some engines use; one that has no use for them says so in a warning."""
 
+RECORDING_OPTIONS = frozenset({"emo_audio_prompt"})
+"""Those of them that name a recording of the library; engines get it as a `Prompt`."""
+
+MAX_EMO_TEXT = 500
+"""Characters of `emo_text`: a mood is told in a sentence or two, and a language model reads it."""
+
 
 def _voice_name(value: object) -> object:
     """OpenAI sends a voice as a string or as `{"id": ...}`."""
@@ -46,6 +52,11 @@ def _not_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number is needed")
     return value
+
+
+def _emo_text(value: str) -> str | None:
+    value.encode()  # half of a surrogate pair is no text
+    return value if value.strip() else None
 
 
 def _session_id(value: str) -> str:
@@ -158,7 +169,9 @@ class SpeechRequest(BaseModel):
     )
     emo_alpha: Share | None = Field(None, description="a number from 0 to 1")
     use_emo_text: bool | None = Field(None, description="true or false")
-    emo_text: str | None = Field(None, description="a string")
+    emo_text: Annotated[str, Field(max_length=MAX_EMO_TEXT), AfterValidator(_emo_text)] | None = Field(
+        None, description=f"a string of at most {MAX_EMO_TEXT} characters"
+    )
     use_random: bool | None = Field(None, description="true or false")
     enable_chunking: bool = Field(True, description="true or false")
     max_chars_per_chunk: ChunkChars | None = Field(None, description=_CHUNK)

@@ -136,6 +136,22 @@ def test_options_reach_the_engine_that_uses_them_and_are_warned_about_where_it_d
     assert plan.warnings == ["The engine echo has no use for emo_alpha; it was ignored."]
 
 
+def test_a_blank_text_for_the_emotion_is_not_handed_on() -> None:
+    engine = EchoEngine(options=["use_emo_text", "emo_text"])
+    (piece,) = pieces("Hello.", engine, use_emo_text=True, emo_text=" ")
+    assert piece.utterance.options == {"use_emo_text": True}
+
+
+def test_an_engine_never_gets_the_mere_name_of_a_recording() -> None:
+    request, _ = SpeechRequest.parse({"text": "Hello.", "emo_audio_prompt": "sad"})
+    engine = EchoEngine(options=["emo_audio_prompt"])
+    cast, settings = Cast(NARRATOR, {}, list), settings_for(HOME)
+    (piece,) = make_plan(request, engine.info, cast, settings).pieces()
+    assert piece.utterance.options == {}
+    (piece,) = make_plan(request, engine.info, cast, settings, recordings={"emo_audio_prompt": HIGH}).pieces()
+    assert piece.utterance.options == {"emo_audio_prompt": HIGH}
+
+
 def test_an_option_that_is_null_counts_as_not_given() -> None:
     assert planned("Hello.", emo_alpha=None).warnings == []
 

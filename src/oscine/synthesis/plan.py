@@ -24,6 +24,7 @@ from oscine.text.pronounce import Lexicon
 from oscine.text.script import Break, Passage, read
 from oscine.text.split import Chunk, check_words, split
 from oscine.text.written import Written
+from oscine.voices.prompt import Prompt
 
 FIRST_CHARS: Final = 90
 """Length of a listener's first piece in characters: about five seconds of speech, so that the first sound comes
@@ -80,6 +81,8 @@ class Plan:
     lengths: Lengths
     rules: Rules
     lexicon: Lexicon | None
+    options: Mapping[str, object]
+    """What the engine is given of the fields that only some engines use; a recording as its `Prompt`."""
     warnings: list[str] = field(default_factory=list)
     tail_ms: int = 0
     """Silence that was asked for after the last piece; known when `pieces` has ended."""
@@ -237,7 +240,6 @@ class Plan:
     def _piece(self, index: int, group: list[tuple[str | None, Chunk]], pause_ms: int, seen: Counter[str]) -> Piece:
         turns = tuple(Turn(speaker or "", chunk.text) for speaker, chunk in group)
         prompts = {speaker or "": self.cast.voice(speaker, self.warn) for speaker, _ in group}
-        options = engine_options(self.request, self.info)
         identity = _digest(
             {
                 "engine": [self.info.name, self.info.version],
@@ -245,7 +247,7 @@ class Plan:
                 "voices": {label: prompt.key for label, prompt in prompts.items()},
                 "speed": self.speed,
                 "language": self._language,
-                "options": options,
+                "options": {name: _content(value) for name, value in self.options.items()},
                 "seed": self.seed,
             }
         )
@@ -257,7 +259,7 @@ class Plan:
             seed=int(key[:16], 16) >> 1,
             speed=self.speed,
             language=self._language,
-            options=options,
+            options=self.options,
         )
         at = self.characters
         self.characters += sum(len(turn.text) for turn in turns)
@@ -269,13 +271,9 @@ def _nothing_to_say() -> InvalidRequest:
     return InvalidRequest("text has nothing that can be spoken; give it at least one word.", param="text")
 
 
-def engine_options(request: SpeechRequest, info: EngineInfo) -> dict[str, object]:
-    """The request's fields that the engine uses and that were given."""
-    return {
-        name: getattr(request, name)
-        for name in sorted(info.capabilities.options)
-        if getattr(request, name, None) is not None
-    }
+def _content(value: object) -> object:
+    """An option as it counts for the sound: a recording by its content, whatever it is called."""
+    return value.key if isinstance(value, Prompt) else value
 
 
 def _digest(value: Mapping[str, object] | list[object]) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from oscine.config import Settings
 from oscine.engines.protocol import EngineInfo, Lengths
 from oscine.errors import InvalidRequest
-from oscine.request import ENGINE_OPTIONS, SpeechRequest
+from oscine.request import ENGINE_OPTIONS, RECORDING_OPTIONS, SpeechRequest
 from oscine.synthesis.cast import Cast
 from oscine.synthesis.plan import Plan
 from oscine.text.measure import check_text
 from oscine.text.normalise import Rules
 from oscine.text.pronounce import Lexicon
+from oscine.voices.prompt import Prompt
 
 
 def make_plan(
@@ -23,6 +24,7 @@ def make_plan(
     cast: Cast,
     settings: Settings,
     *,
+    recordings: Mapping[str, Prompt] | None = None,
     text: Iterable[str] | None = None,
     lexicon: Lexicon | None = None,
     rules: Rules | None = None,
@@ -30,7 +32,8 @@ def make_plan(
 ) -> Plan:
     """Check what can be checked before anything is spoken.
 
-    `text` replaces the request's text by one that is still being written. Raises InvalidRequest that names the field.
+    `recordings` are those that the request's options name, by option. `text` replaces the request's text by one that is
+    still being written. Raises InvalidRequest that names the field.
     """
     if text is None:
         check_text(request.text, max_length=settings.max_text_length)
@@ -52,6 +55,7 @@ def make_plan(
         lengths=_lengths(request, info, settings),
         rules=(rules or Rules()).without(info.capabilities.reads),
         lexicon=words,
+        options=_options(request, info, recordings or {}),
         warnings=list(warnings),
     )
     for name in sorted(request.model_fields_set & ENGINE_OPTIONS - info.capabilities.options):
@@ -71,6 +75,12 @@ def _check_language(request: SpeechRequest, info: EngineInfo) -> None:
             " leave language out or choose another engine.",
             param="language",
         )
+
+
+def _options(request: SpeechRequest, info: EngineInfo, recordings: Mapping[str, Prompt]) -> dict[str, object]:
+    """The request's fields that the engine uses and that were given; names of recordings are never handed on."""
+    given = {name: getattr(request, name, None) for name in sorted(info.capabilities.options - RECORDING_OPTIONS)}
+    return {name: value for name, value in {**given, **recordings}.items() if value is not None}
 
 
 def _share_speed(speed: float, info: EngineInfo) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from oscine.config import Settings
 from oscine.engines.protocol import EngineInfo, Progress
 from oscine.engines.registry import Factory, Registry
 from oscine.errors import EngineFailed, InvalidRequest, NotAvailable, OscineError
-from oscine.request import SpeechRequest
+from oscine.request import RECORDING_OPTIONS, SpeechRequest
 from oscine.synthesis.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class Studio:
             info,
             cast,
             self.settings,
+            recordings=self._recordings(request, info),
             text=text,
             lexicon=lexicon,
             rules=rules,
@@ -215,6 +216,18 @@ class Studio:
         if request.voice is None and request.speaker_name is not None:
             return self._resolve(request.speaker_name, info, "speaker_name", warnings, loose=True)
         return self._resolve(request.voice, info, "voice", warnings)
+
+    def _recordings(self, request: SpeechRequest, info: EngineInfo) -> dict[str, Prompt]:
+        """The recordings that the request names in options which this engine uses, by option."""
+        from oscine.voices.resolve import resolve_recording
+
+        return {
+            name: resolve_recording(
+                wanted, library=self.library, aliases=self.aliases, prompts=self.prompts, field=name
+            )
+            for name in sorted(RECORDING_OPTIONS & info.capabilities.options)
+            if (wanted := getattr(request, name)) is not None
+        }
 
     def _resolve(
         self, wanted: str | None, info: EngineInfo, field: str, warnings: list[str], *, loose: bool = False

@@ -109,12 +109,12 @@ def exact(wanted: str, names: Iterable[str]) -> list[str]:
     return []
 
 
-def unknown(field: str, names: Sequence[str], *, addable: bool = True) -> InvalidRequest:
-    """The error for a wish that no voice fits."""
+def unknown(field: str, names: Sequence[str], *, addable: bool = True, kind: str = "voice") -> InvalidRequest:
+    """The error for a wish that no voice, or whatever `kind` of voice is meant, fits."""
     there = f"there are {listed(names)}" if names else "there is none yet"
     how = " (`oscine voices add NAME FILE` adds one)" if addable else ""
     return InvalidRequest(
-        f"{field} is not the name of a voice here; {there}{how}.",
+        f"{field} is not the name of a {kind} here; {there}{how}.",
         param=field,
         code="voice_not_found",
     )

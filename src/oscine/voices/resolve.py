@@ -64,6 +64,25 @@ def resolve_voice(
     return preset_prompt(engine, voice.name), warnings
 
 
+def resolve_recording(
+    wanted: str, *, library: VoiceLibrary, aliases: Aliases, prompts: PromptStore, field: str
+) -> Prompt:
+    """The recording that `wanted` means: a voice of the library, an alias of one, or the only partial match.
+
+    No preset, no default and no voice of an engine's own stands in for it. Raises InvalidRequest for a name that means
+    no recording and for a recording that cannot be used; NotAvailable for a broken `voices.json`.
+    """
+    name, label = wanted, field
+    try:
+        while library.exact(name) is None and (target := aliases.resolve(name)) is not None:
+            name, label = target, f"what voices.json has for {field}"
+        return prompts.prompt(library.find(name, field=label), field=field)
+    except OscineError as error:
+        told = unknown(label, library.names(), kind="recording") if error.code == "voice_not_found" else error
+        told.param = field
+        raise told from None
+
+
 _Voice = PresetLike | VoiceFile
 
 
