@@ -51,7 +51,7 @@ ASKED_FOR = [
 ]
 """Each lock with the groups and the extras that it holds."""
 ENGINES_WITH_TORCH = ("oscine.engines.vibevoice.",)
-BEFORE_TORCH = {"engine", "checkpoint", "fetching", "expected", "short"}
+BEFORE_TORCH = {"engine", "checkpoint", "expected", "short"}
 """Modules of such engines that are imported before the model is loaded."""
 FRONTS_WITH_A_PACKAGE_OF_THEIR_OWN = ("oscine.http", "oscine.runpod")
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,64 @@ from oscine.engines.protocol import Missing
 from oscine.engines.vibevoice import checkpoint
 from oscine.engines.vibevoice.checkpoint import LARGE, SMALL, Checkpoint
 from oscine.errors import NotAvailable
-from tests.engines.vibevoice import hub as hubs
-from tests.engines.vibevoice.hub import COMMIT, NATIVE, OLD, TOKEN, Hub, download, files, write
+from tests.engines import hub as hubs
+from tests.engines.hub import COMMIT, TOKEN, Hub, write
 
 BIRD = "org/Bird-hf"
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+NATIVE = {"model_type": "vibevoice", "text_config": {"hidden_size": 3584}, "audio_config": {"hidden_size": 64}}
+OLD = {"model_type": "vibevoice", "decoder_config": {"hidden_size": 3584}, "acoustic_tokenizer_config": {}}
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from oscine.config import Settings
+from oscine.engines.vibevoice.checkpoint import Checkpoint
+from oscine.errors import NotAvailable
+
+shares = []
+checkpoint = Checkpoint(sys.argv[1], Settings(volume=Path(sys.argv[2])))
+try:
+    checkpoint.download(lambda what, share: shares.append((what, share)))
+    error, folder = None, str(checkpoint.folder())
+except NotAvailable as problem:
+    error, folder = problem.message, None
+print(json.dumps({"error": error, "folder": folder, "shares": shares}))
+"""
+
+
+def files(config: dict[str, Any] = NATIVE, *, weights: int = 3000, shards: int = 2) -> dict[str, bytes]:
+    """What lies in a repository of the native format; the smallest that looks right from outside."""
+    found = {
+        "config.json": json.dumps(config).encode(),
+        "generation_config.json": b"{}",
+        "processor_config.json": b"{}",
+        "tokenizer.json": b"{}",
+        "tokenizer_config.json": b"{}",
+        "chat_template.jinja": b"Speech:",
+    }
+    if shards == 1:
+        return {**found, "model.safetensors": hubs.safetensors(weights)}
+    names = [f"model-{number + 1:05}-of-{shards:05}.safetensors" for number in range(shards)]
+    index = {"weight_map": {f"w{number}": name for number, name in enumerate(names)}}
+    found["model.safetensors.index.json"] = json.dumps(index).encode()
+    return {**found, **{name: hubs.safetensors(weights, number) for number, name in enumerate(names)}}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a download said."""
+
+    error: str | None
+    folder: Path | None
+    shares: list[tuple[str, float | None]]
+    printed: str
+
+
+def download(home: Path, port: int, model: str = BIRD, **environment: str) -> Outcome:
+    """Run `Checkpoint.download`; the user's cache and Oscine's volume lie in `home`."""
+    told, printed = hubs.run(PROGRAM, home, port, model, str(home / "volume"), **environment)
+    shares = [(what, share) for what, share in told["shares"]]
+    return Outcome(told["error"], Path(told["folder"]) if told["folder"] else None, shares, printed)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A server that speaks the part of the Hugging Face Hub's HTTP API that a download needs, and a program that uses it.
+"""A server that speaks the part of the Hugging Face Hub's HTTP API that a download needs, and programs that use it.
 
 Large files are redirected to another origin, as the Hub does it. `huggingface_hub` reads its settings when it is
 imported, so downloads run in a process of their own.
@@ -21,27 +21,7 @@ from typing import Any
 
 COMMIT = "c0ffee" + 34 * "0"
 TOKEN = "hf_secretsecretsecret"
-HERE = Path(__file__).parents[3]
-
-NATIVE = {"model_type": "vibevoice", "text_config": {"hidden_size": 3584}, "audio_config": {"hidden_size": 64}}
-OLD = {"model_type": "vibevoice", "decoder_config": {"hidden_size": 3584}, "acoustic_tokenizer_config": {}}
-
-_PROGRAM = """
-import json, sys
-from pathlib import Path
-from oscine.config import Settings
-from oscine.engines.vibevoice.checkpoint import Checkpoint
-from oscine.errors import NotAvailable
-
-shares = []
-checkpoint = Checkpoint(sys.argv[1], Settings(volume=Path(sys.argv[2])))
-try:
-    checkpoint.download(lambda what, share: shares.append((what, share)))
-    error, folder = None, str(checkpoint.folder())
-except NotAvailable as problem:
-    error, folder = problem.message, None
-print(json.dumps({"error": error, "folder": folder, "shares": shares}))
-"""
+HERE = Path(__file__).parents[2]
 
 
 def safetensors(size: int, seed: int = 0) -> bytes:
@@ -52,28 +32,11 @@ def safetensors(size: int, seed: int = 0) -> bytes:
     return len(header).to_bytes(8, "little") + header + random.Random(seed).randbytes(size)
 
 
-def files(config: dict[str, Any] = NATIVE, *, weights: int = 3000, shards: int = 2) -> dict[str, bytes]:
-    """What lies in a repository of the native format; the smallest that looks right from outside."""
-    found = {
-        "config.json": json.dumps(config).encode(),
-        "generation_config.json": b"{}",
-        "processor_config.json": b"{}",
-        "tokenizer.json": b"{}",
-        "tokenizer_config.json": b"{}",
-        "chat_template.jinja": b"Speech:",
-    }
-    if shards == 1:
-        return {**found, "model.safetensors": safetensors(weights)}
-    names = [f"model-{number + 1:05}-of-{shards:05}.safetensors" for number in range(shards)]
-    index = {"weight_map": {f"w{number}": name for number, name in enumerate(names)}}
-    found["model.safetensors.index.json"] = json.dumps(index).encode()
-    return {**found, **{name: safetensors(weights, number) for number, name in enumerate(names)}}
-
-
 def write(folder: Path, content: dict[str, bytes]) -> Path:
     """The files in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in content.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
 
@@ -95,6 +58,8 @@ class Hub:
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
+    refused: dict[str, int] = field(default_factory=dict)
+    """Repositories that are not even listed, with the status that is answered."""
     cut: dict[str, int] = field(default_factory=dict)
     """Files that break off after so many bytes, and are refused from then on."""
     changed: set[str] = field(default_factory=set)
@@ -148,6 +113,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def _list(self, name: str) -> None:
             content = hub.repositories.get(name)
+            if name in hub.refused:
+                self._answer(hub.refused[name], b"", {})
+                return
             if content is None:
                 self._answer(401, b"", {"X-Error-Code": "RepoNotFound"})
                 return
@@ -210,7 +178,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
 
 def _large(file: str) -> bool:
-    return file.endswith((".safetensors", ".bin"))
+    return file.endswith((".safetensors", ".bin", ".pth", ".pt"))
 
 
 def _etag(file: str, data: bytes) -> str:
@@ -220,18 +188,8 @@ def _etag(file: str, data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a download said."""
-
-    error: str | None
-    folder: Path | None
-    shares: list[tuple[str, float | None]]
-    printed: str
-
-
-def download(home: Path, port: int, model: str = "org/Bird-hf", **environment: str) -> Outcome:
-    """Run `Checkpoint.download`; the user's cache and Oscine's volume lie in `home`."""
+def run(program: str, home: Path, port: int, *arguments: str, **environment: str) -> tuple[Any, str]:
+    """What a program printed last, as JSON, and what else it said; the user's cache of the Hub lies in `home`."""
     hf = {
         "HF_HOME": str(home / "hf"),
         "HF_ENDPOINT": f"http://127.0.0.1:{port}",
@@ -242,7 +200,7 @@ def download(home: Path, port: int, model: str = "org/Bird-hf", **environment: s
         name: value for name, value in os.environ.items() if not name.startswith("HF_") and "proxy" not in name.lower()
     }
     ran = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, model, str(home / "volume")],
+        [sys.executable, "-c", program, *arguments],
         env=kept | hf | environment,
         cwd=HERE,
         capture_output=True,
@@ -250,7 +208,4 @@ def download(home: Path, port: int, model: str = "org/Bird-hf", **environment: s
         timeout=60,
     )
     assert ran.stdout, ran.stderr
-    told = json.loads(ran.stdout.splitlines()[-1])
-    shares = [(what, share) for what, share in told["shares"]]
-    folder = Path(told["folder"]) if told["folder"] else None
-    return Outcome(told["error"], folder, shares, ran.stderr)
+    return json.loads(ran.stdout.splitlines()[-1]), ran.stderr
