@@ -16,9 +16,9 @@ import torch
 
 from oscine.audio.waveform import Samples
 from oscine.config import Settings
+from oscine.engines.expected import Expected
 from oscine.engines.protocol import Audio, Done, EngineBroken, Event, Failed, Lane, State, Utterance
 from oscine.engines.vibevoice.engine import VibeVoiceEngine
-from oscine.engines.vibevoice.expected import Expected
 from oscine.engines.vibevoice.short import said_once
 from oscine.errors import SynthesisFailed
 from oscine.synthesis.scheduler import Pace, Scheduler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,14 +52,6 @@ def missing_packages() -> Missing | None:
         return None
     what = f"the package{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
     return Missing(what, _INSTALL)
-
-
-def free_memory() -> None:
-    """Give back what a model that is no longer used took of the device."""
-    if "torch" in sys.modules:
-        from oscine.engines.vibevoice import loading
-
-        loading.free_memory()
 
 
 class Unfit(NotAvailable):

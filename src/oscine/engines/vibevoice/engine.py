@@ -14,6 +14,8 @@ import numpy as np
 
 from oscine.audio.waveform import Samples
 from oscine.config import Settings
+from oscine.engines.device import free_memory
+from oscine.engines.expected import Expected
 from oscine.engines.protocol import (
     LATER,
     NOW,
@@ -33,7 +35,6 @@ from oscine.engines.protocol import (
     never,
 )
 from oscine.engines.vibevoice import checkpoint
-from oscine.engines.vibevoice.expected import Expected
 from oscine.engines.vibevoice.short import is_short, said_once, twice
 from oscine.errors import OscineError
 
@@ -177,7 +178,7 @@ class VibeVoiceEngine:
         self._open.clear()
         self._lanes = self._scripts = self._voices = self._model = self._scheduler = self._script = None
         self._samplers.clear()
-        checkpoint.free_memory()
+        free_memory()
 
     def _prepare(self, wanted: Sequence[_Lane]) -> list[Event]:
         """Do the next part of what the first lane that has not begun needs before its first frame."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,9 @@ from typing import Any, Final
 import torch
 
 from oscine.config import Settings
+from oscine.engines.device import described, device_of
 from oscine.engines.protocol import Progress
+from oscine.engines.torchaudio import make_importable
 from oscine.engines.vibevoice.memory import bytes_per_slot
 from oscine.errors import NotAvailable
 
@@ -46,6 +46,7 @@ class Loaded:
 
 def load(folder: Path, settings: Settings, progress: Progress) -> Loaded:
     """Load the weights straight onto the device. Raises NotAvailable."""
+    make_importable()
     from transformers import AutoProcessor, VibeVoiceForConditionalGeneration
     from transformers.utils import logging as transformers_logging
 
@@ -71,24 +72,7 @@ def load(folder: Path, settings: Settings, progress: Progress) -> Loaded:
         ) from None
     processor.tokenizer.padding_side = "left"
     model.requires_grad_(False)
-    return Loaded(model, processor, _describe(device))
-
-
-def device_of(settings: Settings) -> torch.device:
-    """The device that was asked for, else the best there is. Raises NotAvailable for one that is not here."""
-    if settings.device:
-        try:
-            device = torch.device(settings.device)
-            torch.ones(1, device=device).item()
-        except (RuntimeError, AssertionError):
-            raise NotAvailable(
-                "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out.",
-                param="device",
-            ) from None
-        return device
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("cpu")
+    return Loaded(model, processor, described(device))
 
 
 def dtype_for(device: torch.device) -> torch.dtype:
@@ -126,14 +110,6 @@ def room(model: Any, asked: int | None, slots: int, rows: int) -> tuple[int, int
     return lanes, slots
 
 
-def free_memory() -> None:
-    """Give back what a model that is no longer used took of the device."""
-    gc.collect()
-    if torch.cuda.is_available():
-        with contextlib.suppress(RuntimeError):
-            torch.cuda.empty_cache()
-
-
 def _quantization(bits: int, device: torch.device) -> Any:
     from transformers import BitsAndBytesConfig
 
@@ -155,7 +131,3 @@ def _quantization(bits: int, device: torch.device) -> Any:
         bnb_4bit_compute_dtype=dtype_for(device),
         llm_int8_skip_modules=[_WHOLE],
     )
-
-
-def _describe(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -1,0 +1,52 @@
+"""Where models run."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import sys
+from typing import TYPE_CHECKING
+
+from oscine.config import Settings
+from oscine.errors import NotAvailable
+
+if TYPE_CHECKING:
+    import torch
+
+
+def device_of(settings: Settings) -> torch.device:
+    """The device that was asked for, else the best there is. Raises NotAvailable for one that is not here."""
+    import torch
+
+    if settings.device:
+        try:
+            device = torch.device(settings.device)
+            torch.ones(1, device=device).item()
+        except (RuntimeError, AssertionError):
+            raise NotAvailable(
+                "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out.",
+                param="device",
+            ) from None
+        return device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def described(device: torch.device) -> str:
+    """For people, such as `NVIDIA H200`."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def free_memory() -> None:
+    """Give back what a model that is no longer used took of the device."""
+    if "torch" not in sys.modules:
+        return
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()
