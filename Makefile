@@ -2,10 +2,11 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help say serve test test-clients quick lint types rooms bench bench-vibevoice test-gpu lock format clean
+.PHONY: help say serve test test-indextts test-clients quick lint types rooms bench bench-vibevoice bench-indextts test-gpu lock format clean
 
 PYTHON ?= python3
 BIN = .venv/bin
+INDEXTTS = .tools/indextts/bin/python
 # A file stays with one worker, and so do the servers that it starts.
 ON_EVERY_CORE = --numprocesses=auto --dist=loadfile
 SET_UP = @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer." >&2; exit 1; }; \
@@ -20,9 +21,11 @@ help:
 	@echo 'make serve                    start the server; OPTIONS="--port 9000" goes to it'
 	@echo 'make test                     everything that CI runs'
 	@echo 'make quick                    the part of it that takes two minutes'
+	@echo "make test-indextts            the part of it that tests IndexTTS's engines, in their own environment"
 	@echo 'make test-clients             other programs that speak through the server: Open WebUI, LiveKit and more'
 	@echo 'make bench                    the benchmarks; figures in docs/benchmarks.md'
 	@echo 'make bench-vibevoice          VibeVoice beside transformers, with random weights; OPTIONS="--model 1.5B" goes to it'
+	@echo 'make bench-indextts           IndexTTS beside its own packages; OPTIONS="..." goes to it'
 	@echo 'make test-gpu                 the tests that need a GPU; PYTHON_GPU=... has a PyTorch that sees it'
 	@echo 'make format                   format the code and mend what can be mended'
 	@echo 'make lock                     write requirements/*.lock anew (UPGRADE=1: the newest versions)'
@@ -35,8 +38,15 @@ say: .venv/ready-core
 serve: .venv/ready-serve
 	@$(BIN)/oscine serve $(OPTIONS)
 
-test: lint types rooms .tools/openai1/ready
+TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) tests/engines/indextts
+
+test: lint types rooms .tools/openai1/ready .tools/indextts/ready
 	$(BIN)/pytest $(ON_EVERY_CORE)
+	$(TEST_INDEXTTS)
+
+# IndexTTS's packages bring scipy, which must not be in .venv.
+test-indextts: .tools/indextts/ready
+	$(TEST_INDEXTTS)
 
 # What these programs make of the server: real code of theirs, in environments of their own.
 test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/openwebui/ready .tools/wyoming/ready
@@ -67,6 +77,9 @@ NEEDED_WITH_TORCH = $(if $(filter $(BIN)/python,$(PYTHON_GPU)),.venv/ready-dev)
 bench-vibevoice: $(NEEDED_WITH_TORCH)
 	PYTHONPATH=src OMP_WAIT_POLICY=passive $(PYTHON_GPU) -m bench.vibevoice $(OPTIONS)
 
+bench-indextts: $(if $(NEEDED_WITH_TORCH),.tools/indextts/ready)
+	PYTHONPATH=src OMP_WAIT_POLICY=passive $(if $(NEEDED_WITH_TORCH),$(INDEXTTS),$(PYTHON_GPU)) -m bench.indextts $(OPTIONS)
+
 test-gpu: $(NEEDED_WITH_TORCH)
 	PYTHONPATH=src $(PYTHON_GPU) -m pytest -m gpu tests
 
@@ -89,6 +102,8 @@ clean:
 
 .venv/ready-dev: pyproject.toml scripts/setup-env requirements/dev.lock requirements/torch-cpu.txt requirements/bootstrap.lock
 	$(SET_UP) dev
+
+.tools/indextts/ready: pyproject.toml requirements/torch-cpu.txt requirements/torchaudio-cpu.txt requirements/stand-ins/cdifflib.py
 
 .tools/%/ready: scripts/setup-env requirements/%.lock requirements/bootstrap.lock
 	$(SET_UP) $*

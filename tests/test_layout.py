@@ -44,15 +44,20 @@ ENGINES = ["vibevoice", "indextts2", "indextts25", "serve", "runpod", "s3"]
 ASKED_FOR = [
     ("core", ["build"], []),
     ("serve", ["build"], ["serve"]),
-    ("dev", ["dev", "build"], ["serve"]),
+    ("dev", ["dev", "test", "build"], ["serve", "vibevoice", "quantize"]),
+    ("indextts", ["test", "build"], ["indextts2", "indextts25", "vibevoice", "serve"]),
     ("cpu", [], ENGINES),
     ("gpu", [], ENGINES),
     *((lock, [lock], []) for lock in WITHOUT_THE_PACKAGE),
 ]
 """Each lock with the groups and the extras that it holds."""
-ENGINES_WITH_TORCH = ("oscine.engines.vibevoice.",)
-BEFORE_TORCH = {"engine", "checkpoint", "expected", "short"}
-"""Modules of such engines that are imported before the model is loaded."""
+BESIDE = {"dev": ["torch-cpu"], "indextts": ["torch-cpu", "torchaudio-cpu"], "cpu": ["torch-cpu"], "gpu": ["torch-gpu"]}
+"""Locks without PyTorch, each with what is installed beside it."""
+BEFORE_TORCH = {
+    "oscine.engines.vibevoice.": {"engine", "checkpoint", "short"},
+    "oscine.engines.indextts.": {"engine", "checkpoint", "emotion", "packages", "references"},
+}
+"""Engines that run on PyTorch, each with its modules that are imported before the model is loaded."""
 FRONTS_WITH_A_PACKAGE_OF_THEIR_OWN = ("oscine.http", "oscine.runpod")
 
 
@@ -73,7 +78,10 @@ def test_no_module_imports_a_heavy_package_before_it_needs_it():
         for found in pkgutil.walk_packages(oscine.__path__, "oscine.")
         if not found.name.startswith(FRONTS_WITH_A_PACKAGE_OF_THEIR_OWN)
         and not found.name.endswith("__main__")
-        and not (found.name.startswith(ENGINES_WITH_TORCH) and found.name.split(".")[-1] not in BEFORE_TORCH)
+        and not any(
+            found.name.startswith(engine) and found.name.removeprefix(engine) not in early
+            for engine, early in BEFORE_TORCH.items()
+        )
     ]
     assert modules
     assert loaded_by("\n".join(f"import {module}" for module in modules)).isdisjoint(HEAVY)
@@ -101,13 +109,19 @@ def test_locks_hold_what_the_project_asks_for(lock: str, groups: list[str], extr
     wanted = [] if lock in WITHOUT_THE_PACKAGE else list(project["project"]["dependencies"])
     wanted += [line for extra in extras for line in project["project"]["optional-dependencies"][extra]]
     wanted += [line for group in groups for line in project["dependency-groups"][group] if isinstance(line, str)]
-    apart = ROOT / "requirements" / f"torch-{lock}.txt"
-    pins = locked(ROOT / "requirements" / f"{lock}.lock") + (locked(apart) if apart.exists() else [])
+    files = [f"{lock}.lock", *(f"{name}.txt" for name in BESIDE.get(lock, ()))]
+    pins = [pin for file in files for pin in locked(ROOT / "requirements" / file)]
     for line in wanted:
         asked = Requirement(line)
         versions = [str(pin.specifier).removeprefix("==") for pin in pins if same_name(pin.name, asked.name)]
         assert versions, f"{asked.name} is missing; run `make lock`"
         assert all(asked.specifier.contains(version) for version in versions), f"{line} has {versions}; run `make lock`"
+
+
+@pytest.mark.parametrize("other", ["dev", "cpu"])
+def test_indextts_is_tested_with_the_versions_that_the_others_have(other: str):
+    tested, had = versions("indextts"), versions(other)
+    assert {name: found - had[name] for name, found in tested.items() if not found <= had.get(name, found)} == {}
 
 
 def test_every_lock_is_compared_with_what_the_project_asks_for():
@@ -144,6 +158,14 @@ def loaded_by(code: str) -> set[str]:
 def locked(lock: Path) -> list[Requirement]:
     lines = re.findall(r"^[A-Za-z0-9][^\\\n]*", lock.read_text(), flags=re.MULTILINE)
     return [Requirement(line) for line in lines]
+
+
+def versions(lock: str) -> dict[str, set[str]]:
+    """The version of each package in a lock; more than one where they differ by Python or platform."""
+    found: dict[str, set[str]] = {}
+    for pin in locked(ROOT / "requirements" / f"{lock}.lock"):
+        found.setdefault(pin.name, set()).add(str(pin.specifier))
+    return found
 
 
 def same_name(one: str, other: str) -> bool:
