@@ -1,0 +1,354 @@
+"""Checkpoints of the real architectures of IndexTTS-2 and 2.5 with few and random weights, made as they are needed.
+
+What such a model says is noise, but it says it as the real one does: its length depends on the voice, the emotion, the
+text and the seed, and it ends by itself. Sizes that the packages fix (the width of w2v-BERT, its 17 layers, the speaker
+vector, and for 2.0 the width of the GPT) are the real ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from oscine.audio.waveform import Waveform
+from oscine.config import Settings
+from oscine.voices.prompt import Prompt
+
+torch.set_num_threads(1)  # its operations are so small that two threads would only wait for each other
+RATE = 22_050
+CODES = 256
+"""Codes that a tiny model chooses from."""
+MOST = 700
+"""Codes of a segment at most."""
+EMOTIONS = [3, 17, 2, 8, 4, 5, 10, 24]
+_COMMIT = "0" * 40
+_MEL = {"n_fft": 1024, "win_length": 1024, "hop_length": 256, "n_mels": 80, "fmin": 0, "fmax": "None"}
+_CONFORMER = {
+    "output_size": 64,
+    "linear_units": 64,
+    "attention_heads": 2,
+    "num_blocks": 1,
+    "input_layer": "conv2d2",
+    "perceiver_mult": 1,
+}
+_GPT = {
+    "max_mel_tokens": MOST,
+    "max_text_tokens": 600,
+    "number_mel_codes": CODES + 2,
+    "start_mel_token": CODES,
+    "stop_mel_token": CODES + 1,
+    "start_text_token": 0,
+    "stop_text_token": 1,
+    "condition_module": _CONFORMER,
+    "emo_condition_module": _CONFORMER,
+}
+_CODEC = {
+    "codebook_size": CODES,
+    "hidden_size": 1024,
+    "codebook_dim": 8,
+    "vocos_dim": 16,
+    "vocos_intermediate_dim": 16,
+    "vocos_num_layers": 1,
+}
+_S2MEL = {
+    "preprocess_params": {"sr": RATE, "spect_params": _MEL},
+    "dit_type": "DiT",
+    "reg_loss_type": "l1",
+    "style_encoder": {"dim": 192},
+    "length_regulator": {
+        "channels": 32,
+        "is_discrete": False,
+        "in_channels": 1024,
+        "content_codebook_size": 8,
+        "sampling_ratios": [1, 1, 1, 1],
+        "vector_quantize": False,
+        "n_codebooks": 1,
+        "quantizer_dropout": 0.0,
+        "f0_condition": False,
+        "n_f0_bins": 8,
+    },
+    "DiT": {
+        "hidden_dim": 32,
+        "num_heads": 2,
+        "depth": 3,
+        "class_dropout_prob": 0.1,
+        "block_size": 8192,
+        "in_channels": 80,
+        "style_condition": True,
+        "final_layer_type": "wavenet",
+        "target": "mel",
+        "content_dim": 32,
+        "content_codebook_size": 8,
+        "content_type": "discrete",
+        "f0_condition": False,
+        "n_f0_bins": 8,
+        "content_codebooks": 1,
+        "is_causal": False,
+        "long_skip_connection": True,
+        "zero_prompt_speech_token": False,
+        "time_as_token": False,
+        "style_as_token": False,
+        "uvit_skip_connection": True,
+        "add_resblock_in_transformer": False,
+    },
+    "wavenet": {
+        "hidden_dim": 32,
+        "num_layers": 2,
+        "kernel_size": 5,
+        "dilation_rate": 1,
+        "p_dropout": 0.2,
+        "style_condition": True,
+    },
+}
+_NAMES = {
+    "gpt_checkpoint": "gpt.pth",
+    "w2v_stat": "wav2vec2bert_stats.pt",
+    "s2mel_checkpoint": "s2mel.pth",
+    "emo_matrix": "feat2.pt",
+    "spk_matrix": "feat1.pt",
+    "emo_num": EMOTIONS,
+}
+_VOCODER = {
+    "resblock": "1",
+    "num_gpus": 0,
+    "upsample_rates": [4, 4, 2, 2, 2, 2],
+    "upsample_kernel_sizes": [8, 8, 4, 4, 4, 4],
+    "upsample_initial_channel": 64,
+    "resblock_kernel_sizes": [3],
+    "resblock_dilation_sizes": [[1, 3, 5]],
+    "use_tanh_at_final": False,
+    "use_bias_at_final": False,
+    "activation": "snakebeta",
+    "snake_logscale": True,
+    "num_mels": 80,
+    "n_fft": 1024,
+    "hop_size": 256,
+    "win_size": 1024,
+    "sampling_rate": RATE,
+    "fmin": 0,
+    "fmax": None,
+}
+_SENTENCES = """HELLO WORLD , THIS IS A TINY TEST . THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG !
+ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE TEN ? WHY NOT - ' ... VOICE MARK
+你 好 世 界 。 我 们 是 朋 友 银 行 XING2 HANG2"""
+
+
+def settings(home: Path, **more: Any) -> Settings:
+    """Settings under which both engines find what `save_two` and `save_two_five` left in `home`."""
+    return Settings(volume=home, device="cpu", **more)
+
+
+def voice(name: str = "bird", pitch: float = 180.0, seconds: float = 3.0, rate: int = 24_000) -> Prompt:
+    """A recording of somebody who hums."""
+    time = np.arange(int(seconds * rate)) / rate
+    hum = 0.3 * np.sin(2 * np.pi * pitch * time) * (1 + 0.5 * np.sin(2 * np.pi * 3 * time)) / 1.5
+    return Prompt(name, f"test:{name}:{pitch}:{seconds}", Waveform(hum.astype(np.float32), rate))
+
+
+def save_two(home: Path) -> Path:
+    """IndexTTS-2's files, as a deployment has them: the folder of checkpoints and the auxiliary models."""
+    import sentencepiece
+    from omegaconf import OmegaConf
+    from safetensors.torch import save_model
+
+    from oscine.engines.indextts.packages import indextts
+
+    indextts()
+    from indextts.gpt.model_v2 import UnifiedVoice
+    from indextts.s2mel.modules.commons import MyModel
+    from indextts.utils.maskgct_utils import build_semantic_codec
+
+    folder = home / "indextts" / "checkpoints"
+    folder.mkdir(parents=True)
+    gpt = {**_GPT, "model_dim": 1280, "heads": 4, "layers": 1, "number_text_tokens": 400, "use_mel_codes_as_input": True}
+    gpt |= {"mel_length_compression": 1024, "train_solo_embeddings": False, "condition_type": "conformer_perceiver"}
+    config = OmegaConf.create(
+        {
+            **_NAMES,
+            "dataset": {"bpe_model": "bpe.model", "sample_rate": 24_000, "squeeze": False},
+            "gpt": gpt,
+            "semantic_codec": _CODEC,
+            "s2mel": _S2MEL,
+            "qwen_emo_path": "qwen0.6bemo4-merge/",
+            "vocoder": {"type": "bigvgan", "name": "nvidia/bigvgan_v2_22khz_80band_256x"},
+            "version": 2.0,
+        }
+    )
+    OmegaConf.save(config, folder / "config.yaml")
+    corpus = home / "corpus.txt"
+    corpus.write_text("\n".join([_SENTENCES] * 20))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus),
+        model_prefix=str(folder / "bpe"),
+        vocab_size=160,
+        model_type="bpe",
+        bos_id=0,
+        eos_id=1,
+        unk_id=2,
+        pad_id=-1,
+        character_coverage=1.0,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    torch.manual_seed(0)
+    _save(_ending(UnifiedVoice(**config.gpt).state_dict(), 50.0), folder / "gpt.pth")
+    parts = MyModel(config.s2mel, use_gpt_latent=True).models
+    _save({"net": {name: part.state_dict() for name, part in parts.items()}}, folder / "s2mel.pth")
+    _save_shared(folder, 1280)
+    _save_emotions(folder / "qwen0.6bemo4-merge")
+    _save_auxiliary(home)
+    codec = _hub(home, "amphion/MaskGCT") / "semantic_codec"
+    codec.mkdir()
+    save_model(build_semantic_codec(config.semantic_codec), str(codec / "model.safetensors"))
+    return folder
+
+
+def save_two_five(home: Path) -> Path:
+    """IndexTTS-2.5's files; needs `save_two` before it or `_save_auxiliary`, for both use the same auxiliary models."""
+    from omegaconf import OmegaConf
+
+    from oscine.engines.indextts.packages import indextts25
+
+    indextts25()
+    from indextts25.codec.models import EnhancedCodec
+    from indextts25.gpt.model_v2 import UnifiedVoice
+    from indextts25.s2mel.modules.commons import MyModel
+
+    folder = home / "indextts25" / "checkpoints"
+    folder.mkdir(parents=True)
+    tokens = 256 + 2 + 99 + 11 + 4 + 6 + 30 + 20 + 1501  # bytes and the special tokens of the package's tokenizer
+    gpt = {**_GPT, "model_dim": 64, "heads": 2, "layers": 1, "number_text_tokens": tokens}
+    config = OmegaConf.create({**_NAMES, "gpt": gpt, "semantic_codec": _CODEC, "s2mel": _S2MEL, "version": 2.5})
+    OmegaConf.save(config, folder / "config.yaml")
+    ranks = (f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256))
+    (folder / "multilingual_zh_ja_yue_char_del.tiktoken").write_text("\n".join(ranks))
+    torch.manual_seed(0)
+    _save(_ending(UnifiedVoice(**config.gpt).state_dict(), 25.0), folder / "gpt.pth")
+    parts = MyModel(config.s2mel).models
+    _save({"net": {name: part.state_dict() for name, part in parts.items()}}, folder / "s2mel.pth")
+    _save({"model": EnhancedCodec(**config.semantic_codec).state_dict()}, folder / "codec.pth")
+    _save_shared(folder, 64)
+    if not _place(home, "facebook/w2v-bert-2.0").is_dir():
+        _save_auxiliary(home)
+    return folder
+
+
+def _ending(weights: dict[str, Any], codes_per_s: float) -> dict[str, Any]:
+    """The GPT's weights, with the end as likely as makes a sentence of it."""
+    head, bias = weights["mel_head.weight"], weights["mel_head.bias"]
+    head *= 4  # what was said before is to matter
+    bias[:] = 0.0
+    head[CODES:] = 0.0
+    bias[CODES] = -1e4  # the start is never said
+    bias[CODES + 1] = 2.0 if codes_per_s > 25 else 3.6
+    return weights
+
+
+def _save(content: object, path: Path) -> None:
+    torch.save(content, path)
+
+
+def _save_shared(folder: Path, width: int) -> None:
+    """What both have in their folders: statistics and the emotions' speakers and vectors."""
+    _save({"mean": torch.zeros(1024), "var": torch.ones(1024)}, folder / "wav2vec2bert_stats.pt")
+    _save(torch.randn(sum(EMOTIONS), 192), folder / "feat1.pt")
+    _save(torch.randn(sum(EMOTIONS), width) * 0.5, folder / "feat2.pt")
+
+
+def _save_auxiliary(home: Path) -> None:
+    from safetensors.torch import save_model
+    from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
+
+    from oscine.engines.indextts.packages import indextts
+
+    indextts()
+    from indextts.s2mel.modules.bigvgan.bigvgan import BigVGAN
+    from indextts.s2mel.modules.bigvgan.env import AttrDict
+    from indextts.s2mel.modules.campplus.DTDNN import CAMPPlus
+
+    torch.manual_seed(1)
+    hearing = _hub(home, "facebook/w2v-bert-2.0")
+    extractor = SeamlessM4TFeatureExtractor(feature_size=80, num_mel_bins=80, stride=2, padding_value=1.0)
+    extractor.save_pretrained(hearing)
+    config = Wav2Vec2BertConfig(
+        hidden_size=1024,
+        num_hidden_layers=17,
+        num_attention_heads=2,
+        intermediate_size=16,
+        feature_projection_input_dim=160,
+        conv_depthwise_kernel_size=3,
+        left_max_position_embeddings=8,
+        right_max_position_embeddings=8,
+        add_adapter=False,
+    )
+    config.save_pretrained(hearing)
+    save_model(Wav2Vec2BertModel(config).half(), str(hearing / "model.safetensors"))
+    speaker = CAMPPlus(feat_dim=80, embedding_size=192)
+    _save(speaker.state_dict(), _hub(home, "funasr/campplus") / "campplus_cn_common.bin")
+    vocoder = _hub(home, "nvidia/bigvgan_v2_22khz_80band_256x")
+    (vocoder / "config.json").write_text(json.dumps(_VOCODER))
+    _save({"generator": _audible(BigVGAN(AttrDict(_VOCODER))).state_dict()}, vocoder / "bigvgan_generator.pt")
+
+
+def _audible(vocoder: Any) -> Any:
+    """The vocoder at a loudness that is not clipped, and without the large constant that chance gives it."""
+    last = vocoder.conv_post
+    heard: list[Any] = []
+    hook = last.register_forward_hook(lambda _module, given, output: heard.append((given[0], output)))
+    with torch.inference_mode():
+        vocoder(torch.randn(1, 80, 50))
+        constant = heard[0][0].mean(dim=(0, 2))
+    with torch.no_grad():
+        constant = constant.clone()
+        share = torch.einsum("ock,c->ok", last.weight_v, constant) / constant.dot(constant)
+        last.weight_v -= share[:, None] * constant[None, :, None]
+        last.weight_g[:] = last.weight_v.norm()
+    with torch.inference_mode():
+        vocoder(torch.randn(1, 80, 50))
+    hook.remove()
+    with torch.no_grad():
+        last.weight_g.mul_(0.1 / float(heard[1][1].std()))
+    return vocoder
+
+
+def _save_emotions(folder: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "<eos>": 1, "a": 2, "b": 3}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    template = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="<unk>", eos_token="<eos>", chat_template=template
+    ).save_pretrained(folder)
+    config = Qwen3Config(
+        vocab_size=8,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        eos_token_id=1,
+        max_position_embeddings=1024,
+    )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+
+
+def _place(home: Path, repository: str) -> Path:
+    return home / "huggingface-cache" / "hub" / ("models--" + repository.replace("/", "--"))
+
+
+def _hub(home: Path, repository: str) -> Path:
+    """A repository's folder in the cache of the Hub that a deployment brings."""
+    storage = _place(home, repository)
+    snapshot = storage / "snapshots" / _COMMIT
+    snapshot.mkdir(parents=True, exist_ok=True)
+    (storage / "refs").mkdir(exist_ok=True)
+    (storage / "refs" / "main").write_text(_COMMIT)
+    return snapshot
