@@ -90,6 +90,20 @@ class Hub:
         """The requests for the content of a file."""
         return [each for each in self.asked if each.method == method and each.path.endswith(f"/content/{name}")]
 
+    def is_large(self, file: str) -> bool:
+        """Whether it lies outside git."""
+        return file.endswith((".safetensors", ".bin", ".pth", ".pt"))
+
+    def etag(self, file: str, data: bytes) -> str:
+        """SHA-256 of what lies outside git, SHA-1 of what lies in it."""
+        if self.is_large(file):
+            return hashlib.sha256(data).hexdigest()
+        return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+    def sent(self, file: str, data: bytes) -> bytes:
+        """What arrives when `data` leaves."""
+        return data[:-1] + bytes([data[-1] ^ 1]) if file in self.changed else data
+
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
@@ -120,10 +134,10 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._answer(401, b"", {"X-Error-Code": "RepoNotFound"})
                 return
             siblings = [
-                {"rfilename": file, "size": hub.claimed.get(file, len(data)), "blobId": _etag(file, data)}
+                {"rfilename": file, "size": hub.claimed.get(file, len(data)), "blobId": hub.etag(file, data)}
                 | (
-                    {"lfs": {"sha256": _etag(file, data), "size": len(data), "pointerSize": 130}}
-                    if _large(file)
+                    {"lfs": {"sha256": hub.etag(file, data), "size": len(data), "pointerSize": 130}}
+                    if hub.is_large(file)
                     else {}
                 )
                 for file, data in content.items()
@@ -139,10 +153,10 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if data is None:
                 self._answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
                 return
-            etag = f'"{_etag(file, data)}"'
+            etag = f'"{hub.etag(file, data)}"'
             told = {"X-Repo-Commit": COMMIT, "ETag": etag}
-            if not _large(file):
-                self._answer(200, data, told)
+            if not hub.is_large(file):
+                self._answer(200, hub.sent(file, data), told)
                 return
             told |= {"X-Linked-Etag": etag, "X-Linked-Size": str(len(data))}
             told["Location"] = f"http://localhost:{hub.port}/content/{name}/content/{file}"
@@ -152,8 +166,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if hub.cut.get(file) == 0:
                 self._answer(503, b"", {})
                 return
-            if file in hub.changed:
-                data = data[:-1] + bytes([data[-1] ^ 1])
+            data = hub.sent(file, data)
             told = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
             part = data[start:]
             end = hub.cut.get(file, len(part))
@@ -175,17 +188,6 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
-
-
-def _large(file: str) -> bool:
-    return file.endswith((".safetensors", ".bin", ".pth", ".pt"))
-
-
-def _etag(file: str, data: bytes) -> str:
-    """SHA-256 of what lies outside git, SHA-1 of what lies in it."""
-    if _large(file):
-        return hashlib.sha256(data).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
 def run(program: str, home: Path, port: int, *arguments: str, **environment: str) -> tuple[Any, str]:

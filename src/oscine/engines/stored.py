@@ -8,6 +8,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -118,15 +119,26 @@ def is_torch(file: Path) -> bool:
     return bool(torch_records(file))
 
 
-def torch_records(file: Path) -> list[zipfile.ZipInfo]:
-    """What the directory of such an archive lists, with sizes and checksums; nothing, where the file is none."""
+def torch_records(file: Path) -> tuple[tuple[str, int, int], ...]:
+    """What such an archive's directory lists: names, checksums (CRC-32), sizes; nothing, where the file is none."""
+    try:
+        facts = file.stat()
+        return _records(file, facts.st_size, facts.st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=32)
+def _records(file: Path, _size: int, _changed: int) -> tuple[tuple[str, int, int], ...]:
+    """Read once for each state of the file: there are thousands of them, and they are asked for with each request."""
     try:
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
-        return []
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):
+        return ()
     begun = all(record.header_offset >= 0 for record in records)
-    return records if begun and any(record.filename.endswith("data.pkl") for record in records) else []
+    found = tuple((record.filename, record.CRC, record.file_size) for record in records)
+    return found if begun and any(name.endswith("data.pkl") for name, *_ in found) else ()
 
 
 def is_damaged_torch(file: Path) -> bool:
@@ -134,7 +146,7 @@ def is_damaged_torch(file: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             return archive.testzip() is not None
-    except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error):
         return True
 
 
