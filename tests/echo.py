@@ -11,7 +11,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -39,6 +39,7 @@ from oscine.engines.protocol import (
     Utterance,
     never,
 )
+from oscine.text.marks import MarkKind
 
 RATE = 24_000
 LETTER_MS = 60
@@ -107,6 +108,7 @@ class EchoEngine:
         cloning: bool = False,
         speed: tuple[float, float] | None = (0.5, 2.0),
         options: Sequence[str] = (),
+        marks: Collection[MarkKind] = (),
         tokens: int | None = None,
         level: float = LEVEL,
         trail_ms: float = TRAIL_MS,
@@ -139,7 +141,11 @@ class EchoEngine:
             sample_rate=rate,
             languages=("en", "de"),
             capabilities=Capabilities(
-                cloning=cloning, speakers=speakers, speed=speed, options=frozenset(options), inline_phonemes=False
+                cloning=cloning,
+                speakers=speakers,
+                speed=speed,
+                options=frozenset(options),
+                inline_marks=frozenset(marks),
             ),
             max_lanes=lanes,
             grain=grain,

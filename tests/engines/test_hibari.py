@@ -127,7 +127,7 @@ def test_closing_ends_its_threads() -> None:
 
 def test_phonemes_in_the_text_are_spoken_as_they_stand(fresh: HibariEngine) -> None:
     fresh.load(quiet)
-    assert fresh.info.capabilities.inline_phonemes
+    assert fresh.info.capabilities.inline_marks == {"phonemes"}
     tomato = spoken(fresh, "I say [tomato](/təmˈɑːtoʊ/).")
     np.testing.assert_array_equal(tomato, spoken(fresh, "I say [potato](/təmˈɑːtoʊ/)."))
     assert not np.array_equal(tomato, spoken(fresh, "I say tomato."))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from oscine.engines.protocol import Lengths
@@ -41,9 +39,24 @@ def test_sentences_are_told_as_written_while_their_respelling_is_spoken(limit: i
     assert "sequel" not in told
 
 
+def test_annotations_are_spoken_and_not_told_and_their_sound_is_another() -> None:
+    text = "I am <going|G OW1 . IH0 NG> to <行|XING2>. Really."
+    reads = EchoEngine(marks=["annotations"])
+    made = list(planned(text, reads).pieces())
+    assert [piece.utterance.text for piece in made] == ["I am <going|G OW1 . IH0 NG> to <行|XING2>.", "Really."]
+    pinyin = list(planned(text, EchoEngine(marks=["pinyin"])).pieces())
+    assert [piece.utterance.text for piece in pinyin] == ["I am going to XING2.", "Really."]
+    plain = list(planned(text, EchoEngine()).pieces())
+    assert [piece.utterance.text for piece in plain] == ["I am going to 行.", "Really."]
+    for pieces in (made, pinyin, plain):
+        assert [one.text for piece in pieces for one in piece.sentences] == ["I am going to 行.", "Really."]
+    other = list(planned(text.replace("OW1", "AW1"), reads).pieces())
+    assert [a.key == b.key for a, b in zip(made, other, strict=True)] == [False, True]
+
+
 def test_phonemes_are_spoken_but_not_told() -> None:
-    plan = planned("I say [tomato](/təˈmɑːtoʊ/). SQL too.", pronunciations={"SQL": "[S Q L](/ˈsiːkwəl/)"})
-    plan.info = replace(plan.info, capabilities=replace(plan.info.capabilities, inline_phonemes=True))
+    text = "I say [tomato](/təˈmɑːtoʊ/). SQL too."
+    plan = planned(text, EchoEngine(marks=["phonemes"]), pronunciations={"SQL": "[S Q L](/ˈsiːkwəl/)"})
     made = list(plan.pieces())
     assert [piece.utterance.text for piece in made] == ["I say [tomato](/təˈmɑːtoʊ/).", "[S Q L](/ˈsiːkwəl/) too."]
     assert [sentence.text for piece in made for sentence in piece.sentences] == ["I say tomato.", "SQL too."]

@@ -44,5 +44,5 @@ def test_a_dash_is_heard_as_a_pause(engine: Any, text: str) -> None:
 
 
 def test_inline_phonemes_reach_the_engine(engine: Any) -> None:
-    (passage,) = read(["Hear [Oscine](/ˈɑːsiːn/) sing."], keep_phonemes=True)
+    (passage,) = read(["Hear [Oscine](/ˈɑːsiːn/) sing."], marks={"phonemes"})
     assert "ˈɑːsiːn" in engine.phonemize(passage.text)[0]

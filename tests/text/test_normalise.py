@@ -165,7 +165,7 @@ def test_signs_that_are_no_markup_survive(text: str) -> None:
 
 def test_phonemes_pass_untouched_when_asked_and_leave_the_word_otherwise() -> None:
     text = "[Oscine](/ˈɑːsiːn/) — see [guide](/guide/)"
-    assert normalise(text, keep_phonemes=True) == "[Oscine](/ˈɑːsiːn/) — see guide"
+    assert normalise(text, marks={"phonemes"}) == "[Oscine](/ˈɑːsiːn/) — see guide"
     assert normalise(text) == "Oscine — see guide"
 
 

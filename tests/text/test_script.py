@@ -222,7 +222,7 @@ def test_breaks_join_to_the_stronger_and_pauses_add_up() -> None:
 def test_the_lexicon_speaks_last_and_words_with_phonemes_pass_when_the_engine_takes_them() -> None:
     lexicon = Lexicon({"SQL": "[sequel](/ˈsiːkwəl/)", "tea": "T -- E"})
     assert texts("**SQL** tea", lexicon=lexicon) == ["sequel T -- E"]
-    assert texts("**SQL** tea", lexicon=lexicon, keep_phonemes=True) == ["[sequel](/ˈsiːkwəl/) T -- E"]
+    assert texts("**SQL** tea", lexicon=lexicon, marks={"phonemes"}) == ["[sequel](/ˈsiːkwəl/) T -- E"]
 
 
 def test_what_holds_no_word_is_no_passage() -> None:

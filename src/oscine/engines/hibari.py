@@ -295,7 +295,7 @@ def _describe(workers: int) -> EngineInfo:
         summary="Small built-in English voice: no download, no GPU, more than 100x real time on one core.",
         sample_rate=SAMPLE_RATE,
         languages=("en",),
-        capabilities=Capabilities(speed=SPEED_RANGE, inline_phonemes=True),
+        capabilities=Capabilities(speed=SPEED_RANGE, inline_marks=frozenset({"phonemes"})),
         max_lanes=2 * workers,
         apart=workers,
         grain="utterance",

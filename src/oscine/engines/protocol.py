@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Literal, Protocol, runtime_checkable
 
 from oscine.audio.waveform import Samples
+from oscine.text.marks import NO_MARKS, MarkKind
 from oscine.voices.prompt import Prompt
 
 Progress = Callable[[str, float | None], None]
@@ -39,8 +40,8 @@ class Capabilities:
     reads: frozenset[str] = frozenset()
     """Text rules (names in `oscine.text.normalise.Rules`) that are left to the engine because it reads such text
     well itself."""
-    inline_phonemes: bool = False
-    """Takes `[word](/phonemes/)` inside the text."""
+    inline_marks: frozenset[MarkKind] = NO_MARKS
+    """Pronunciations that it reads inside the text."""
 
 
 @dataclass(frozen=True)

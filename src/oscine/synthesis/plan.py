@@ -176,7 +176,7 @@ class Plan:
             speakers=self.cast.labels,
             rules=self.rules,
             lexicon=self.lexicon,
-            keep_phonemes=self.info.capabilities.inline_phonemes,
+            marks=self.info.capabilities.inline_marks,
             live=self.live,
             warn=warn,
             language=self._main_language,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+from oscine.text.marks import masked
+
 
 class Label(NamedTuple):
     """A speaker's label and what follows it on the line."""
@@ -24,7 +26,7 @@ class Cast:
 
     def find(self, line: str) -> Label | None:
         """The label that `line` starts with: `Alice: `, `Speaker 1: `, `[1]: `, `**Alice:** `, `Alice (softly): `."""
-        at = next((i for i, character in enumerate(line[:_LONGEST]) if character in ":："), -1)
+        at = next((i for i, character in enumerate(masked(line)[:_LONGEST]) if character in ":："), -1)
         if at < 1:
             return None
         rest = line[at + 1 :]

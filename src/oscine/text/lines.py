@@ -10,6 +10,8 @@ from functools import cache
 from typing import Final
 
 from oscine.text.characters import CLOSERS, SPACELESS, ends_sentence, is_wide, speakable
+from oscine.text.marks import LONGEST as LONGEST_MARK
+from oscine.text.marks import masked
 from oscine.text.sentences import sentence_ends
 
 LONGEST: Final = 4000
@@ -108,6 +110,7 @@ class Wrapping:
 
 def cut_point(text: str, limit: int) -> tuple[int, bool]:
     """Where to part `text` that is longer than `limit`, and whether a sentence ends there; 0: nowhere."""
+    text = masked(text, arriving=True)
     ends = [found.end() for found in _SENTENCE.finditer(text, limit // 2, limit)]
     if ends:
         return ends[-1], True
@@ -125,7 +128,8 @@ def complete_end(text: str, fresh: int, language: str) -> int:
     if not _CANDIDATE.search(text, max(0, fresh - 8)):
         return 0
     base = max(0, len(text) - 400)
-    ends = [base + end for end in sentence_ends(text[base:], language)]
+    plain = masked(text[max(0, base - LONGEST_MARK) :], arriving=True)
+    ends = [base + end for end in sentence_ends(plain[len(plain) - len(text) + base :], language)]
     for end in reversed(ends[:-1]):
         if _may_part(text, end):
             return end
@@ -155,9 +159,9 @@ class _Line:
         while len(self.text) > LONGEST:
             at, whole = (0, False) if self._stuck else cut_point(self.text, LONGEST)
             if not at:
-                found = _BLANK.search(self.text, max(LONGEST, self._stuck))
+                at = _next_blank(self.text, max(LONGEST, self._stuck))
                 self._stuck = len(self.text)
-                at = found.end() if found else len(self.text) if len(self.text) > _HARD_LIMIT else 0
+                at = at or (len(self.text) if len(self.text) > _HARD_LIMIT else 0)
             if not at:
                 return
             yield self._part(at, whole)
@@ -193,7 +197,14 @@ _HELD: Final = re.compile(r"[ \t>]*+(?:\||`{3}|~{3}|<!--)")
 
 @cache
 def _between_letters() -> re.Pattern[str]:
-    return re.compile(rf"(?<=[{SPACELESS}])(?=[{SPACELESS}])")
+    return re.compile(rf"(?<=[{SPACELESS}])(?=[{SPACELESS}])(?!ー)")
+
+
+def _next_blank(text: str, start: int) -> int:
+    """The end of the first word that ends at `start` or later; 0: there is none."""
+    base = max(0, start - LONGEST_MARK)
+    found = _BLANK.search(masked(text[base:], arriving=True), start - base)
+    return base + found.end() if found else 0
 
 
 def _may_part(text: str, end: int) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from oscine.text.marks import SIGNS
+
 _SAYS: Final = {
     "en": ("dot", "slash", "at", "dash", "underscore", "plus"),
     "de": ("Punkt", "Schrägstrich", "ät", "Minus", "Unterstrich", "Plus"),
@@ -17,7 +19,7 @@ _SAYS: Final = {
     "ja": ("ドット", "スラッシュ", "アットマーク", "ハイフン", "アンダーバー", "プラス"),
 }
 _LONGEST_PATH: Final = 30
-_ADDRESS: Final = r"[^\s<>\"“”„«»`\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef]"
+_ADDRESS: Final = rf"[^\s<>\"“”„«»`\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef{SIGNS}]"
 _URL: Final = re.compile(rf"(?<![A-Za-z0-9])(?i:(?:https?|ftp|file|wss?)://|www\.(?=[^\W_])){_ADDRESS}++")
 _LABEL: Final = r"[^\W_](?:[^\W_]|-){0,62}+"
 _HOST: Final = re.compile(rf"(?<![\w.@/:+\\-]){_LABEL}(?:\.{_LABEL})++(?::\d{{2,5}}(?!\w))?+(?:/{_ADDRESS}*+)?+(?!@)")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
+from oscine.text.marks import SIGNS, masked
+
 Mark = Literal["text", "item", "heading", "row", "gap", "nothing"]
 
 
@@ -45,7 +47,10 @@ def is_delimiter(line: str) -> bool:
 
 def table_row(line: str) -> str:
     """The cells of a row as a sentence."""
-    cells = [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line.strip())]
+    line = line.strip()
+    bars = [found.start() for found in _BAR.finditer(masked(line))]
+    cells = [line[start + 1 : end] for start, end in zip([-1, *bars], [*bars, len(line)], strict=True)]
+    cells = [cell.replace("\\|", "|").strip() for cell in cells]
     row = ", ".join(cell.rstrip(".,;") for cell in cells if cell)
     return f"{row}." if row else ""
 
@@ -68,6 +73,7 @@ def strip_inline(text: str) -> str:
     return text
 
 
+_BAR: Final = re.compile(r"(?<!\\)\|")
 _RULE: Final = re.compile(
     r"(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+|~{3,}+|`{3,}+|(?:[#+•·─━═][ \t]*+){3,}+"
 )
@@ -92,13 +98,13 @@ _BLOCK_TAG: Final = re.compile(
 )
 _ANY: Final = re.compile(r"[*_`~<&\\\]]")
 _TARGET: Final = (
-    r"\([ ]?<?[^()\s<>]*+(?:\([^()\s<>]{0,200}+\)[^()\s<>]{0,500}+)?+>?"
-    r"(?:[ ]{1,3}(?:\"[^\"]{0,200}+\"|'[^']{0,200}+'))?[ ]?\)"
+    rf"\([ ]?<?[^()\s<>{SIGNS}]*+(?:\([^()\s<>{SIGNS}]{{0,200}}+\)[^()\s<>{SIGNS}]{{0,500}}+)?+>?"
+    rf"(?:[ ]{{1,3}}(?:\"[^\"{SIGNS}]{{0,200}}+\"|'[^'{SIGNS}]{{0,200}}+'))?[ ]?\)"
 )
 _IMAGE: Final = re.compile(rf"!\[([^\[\]]{{0,500}}+)\]{_TARGET}")
 _LINK: Final = re.compile(rf"\[([^\[\]]{{0,500}}+)\]{_TARGET}")
-_REFERENCE: Final = re.compile(r"\[([^\[\]]{1,500}+)\] ?\[[^\[\]]{0,100}+\]")
-_FOOTNOTE: Final = re.compile(r"\[\^[^\[\]\s]{1,50}+\]:?")
+_REFERENCE: Final = re.compile(rf"\[([^\[\]]{{1,500}}+)\] ?\[[^\[\]{SIGNS}]{{0,100}}+\]")
+_FOOTNOTE: Final = re.compile(rf"\[\^[^\[\]\s{SIGNS}]{{1,50}}+\]:?")
 _ELEMENTS: Final = (
     "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|br|button|caption|center|cite|code|col|dd|del|details|dfn|div|dl|dt|em|"
     "figcaption|figure|font|footer|form|h[1-6]|header|hr|i|iframe|img|input|ins|kbd|label|li|main|mark|nav|ol|option|p|picture|pre|q|rp|rt|ruby|s|"

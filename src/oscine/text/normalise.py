@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from oscine.text.links import read_emails, read_urls
 from oscine.text.markdown import strip_inline
+from oscine.text.marks import NO_MARKS, MarkKind, is_sign, put_back, take_out
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,14 @@ class Rules:
 ALL_RULES: Final = Rules()
 
 
-def normalise(text: str, rules: Rules = ALL_RULES, *, keep_phonemes: bool = False, language: str = "en") -> str:
+def normalise(
+    text: str, rules: Rules = ALL_RULES, *, marks: Collection[MarkKind] = NO_MARKS, language: str = "en"
+) -> str:
     """Inline text that is ready to be spoken, on one line, without blanks at its ends.
 
-    `keep_phonemes` lets `[word](/phonemes/)` pass untouched (known by a character beyond ASCII between the slashes,
-    because `[guide](/guide/)` is a link); otherwise the word remains.
+    Pronunciations that are of use to an engine which reads `marks` pass untouched; of others the word remains.
     """
-    kept: list[str] = []
-    text = text.replace(_KEPT, "")
-    if "](/" in text:
-        text = _PHONEMES.sub(lambda found: _keep(found, kept) if keep_phonemes else found[1], text)
+    text, kept = take_out(text, marks)
     if rules.emoji:
         text = drop_emoji(text)
     if rules.controls:
@@ -77,18 +76,7 @@ def normalise(text: str, rules: Rules = ALL_RULES, *, keep_phonemes: bool = Fals
         text = shrink_repeats(text)
     if rules.dashes:
         text = spoken_dashes(text)
-    text = _SPACE_BEFORE.sub(r"\1", " ".join(text.split()))
-    return re.sub(_KEPT, lambda _: kept.pop(0), text) if kept else text
-
-
-def plain_phonemes(text: str) -> str:
-    """`text` with `[word](/phonemes/)` reduced to the word."""
-    return _PHONEMES.sub(r"\1", text) if "](/" in text else text
-
-
-def phonemes(text: str) -> list[tuple[int, int, str]]:
-    """Where `[word](/phonemes/)` stands in `text`: start, end and the word."""
-    return [(found.start(), found.end(), found[1]) for found in _PHONEMES.finditer(text)] if "](/" in text else []
+    return put_back(_SPACE_BEFORE.sub(r"\1", " ".join(text.split())), kept)
 
 
 def plain_quotes(text: str) -> str:
@@ -136,8 +124,6 @@ def shrink_repeats(text: str) -> str:
     return _FLOOD.sub(r"\1", text)
 
 
-_KEPT: Final = "\ue000"
-_PHONEMES: Final = re.compile(r"\[([^\[\]\n]{1,200}+)\]\(/(?=[^/()\n]{0,200}[^\x00-\x7f])[^/()\n]{1,400}+/\)")
 _SPACE_BEFORE: Final = re.compile(r" ([,.;:!?…](?![^\s\"'”’)!?.]))")
 _QUOTES: Final = str.maketrans("‘’‚‛‹›′´ʼ＇“”„‟″＂", "'" * 10 + '"' * 6)
 _ELISION: Final = re.compile(r"'(?:\d\ds?|n|tis|twas|twere|em|cause|cos|till?|bout|round|neath)\b", re.IGNORECASE)
@@ -147,7 +133,7 @@ _HYPHENS: Final = str.maketrans("‐‑‒﹣－−", "------")
 _DASH: Final = re.compile(r" {0,2}(?:(?<!-)-{1,3}(?!-)|[–—―⸺⸻﹘]{1,4}) {0,2}")
 _INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
-    "\u3164\ue001-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U0010ffff]"
+    "\u3164\ue000-\uf8ff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000effff]"
     "|(?<![\u0600-\u0dff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\u0dff])"
 )
 _THOUSANDS: Final = re.compile("(?<=[0-9])[\xa0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
@@ -167,11 +153,6 @@ _SAME: Final = re.compile(r"([^\w\s.])\1{2,}+")
 _FLOOD: Final = re.compile(r"([^\w\s]{2,3}?)\1{3,}+")
 
 
-def _keep(found: re.Match[str], kept: list[str]) -> str:
-    kept.append(found[0])
-    return _KEPT
-
-
 def _double(text: str) -> str:
     """Pairs of single quotes around words as double ones; apostrophes stay.
 
@@ -184,7 +165,7 @@ def _double(text: str) -> str:
     at = text.find("'")
     while at >= 0:
         before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
-        opens = (not before or before.isspace() or before in '"([—–-') and after.isalnum()
+        opens = (not before or before.isspace() or before in '"([—–-') and _is_word(after)
         closes = not opens and bool(before.strip()) and not after.isalnum()
         if opened is not None and plural is not None and (opens or (closes and plural < quote < at)):
             found += [opened, plural]
@@ -204,6 +185,10 @@ def _double(text: str) -> str:
         found += [opened, plural]
     parts = [text[start + 1 : end] for start, end in zip([-1, *found], [*found, len(text)], strict=True)]
     return '"'.join(parts)
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or is_sign(character)
 
 
 def _call(run: str) -> str:
@@ -228,17 +213,17 @@ def _dash(found: re.Match[str]) -> str:
     after = found.string[found.end() : found.end() + 1]
     spaced = found[0].startswith(" ") and found[0].endswith(" ")
     if not before.strip():
-        return found[0] if after.isalnum() and not found[0].endswith(" ") and dash[0] == "-" else ""
+        return found[0] if _is_word(after) and not found[0].endswith(" ") and dash[0] == "-" else ""
     if dash == "-" and not spaced:
         return found[0]
     if before.isdigit() and after.isdigit():
         return found[0] if dash in "-–" else " — " if spaced else "–"
     if dash == "–" and not spaced:
-        return found[0] if after.isalnum() else found[0].rstrip(" ")
+        return found[0] if _is_word(after) else found[0].rstrip(" ")
     if dash[0] == "-" and found[0][0] == " " and not spaced:
         return found[0]
     if not after or after in "\"'”’»)":
         return "—"
-    if before > "\u2e7f" and after > "\u2e7f":
+    if not is_sign(before) and before > "\u2e7f" and not is_sign(after) and after > "\u2e7f":
         return "——"
     return " — "

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from oscine.text.blocks import Block
 from oscine.text.characters import ends_sentence, joint
 from oscine.text.lines import LONGEST, Wrapping, complete_end, cut_point
+from oscine.text.marks import masked
 from oscine.text.written import Respelling
 
 BreakKind = Literal["none", "clause", "sentence", "line", "paragraph", "turn", "pause"]
@@ -109,7 +110,7 @@ class Run:
             self._item = False
         said = ""
         at = 0
-        for found in _PAUSE.finditer(text) if "[" in text else ():
+        for found in _PAUSE.finditer(masked(text)) if "[" in text else ():
             said += text[at : found.start()]
             at = found.end()
             if (pause := self._pause(found)) is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
 from oscine.errors import InvalidRequest
 from oscine.text.characters import MARKS, SPACELESS
-from oscine.text.normalise import plain_phonemes
+from oscine.text.marks import ALL_MARKS, MarkKind, marks, plain_marks
 from oscine.text.written import Respelling
 
 MAX_ENTRIES: Final = 1000
@@ -97,14 +97,15 @@ class Lexicon:
         """`text` with every known word in its spoken form."""
         return self.respell(text)[0]
 
-    def respell(self, text: str, *, keep_phonemes: bool = True) -> tuple[str, tuple[Respelling, ...]]:
+    def respell(self, text: str, *, kinds: Collection[MarkKind] = ALL_MARKS) -> tuple[str, tuple[Respelling, ...]]:
         """`text` with every known word in its spoken form, and where in it those are.
 
-        Without `keep_phonemes` the word remains of `[word](/phonemes/)` in a spoken form.
+        Words inside of pronunciations (`oscine.text.marks`) stay. In a spoken form their word remains where they are of
+        no use to an engine that reads `kinds`.
         """
         if not self.entries or not text:
             return text, ()
-        tokens = _token().findall(text)
+        tokens = _apart(text)
         spoken: list[str] = []
         respellings: list[Respelling] = []
         at = length = 0
@@ -114,7 +115,7 @@ class Lexicon:
             if form is None:
                 form, end = tokens[at], at + 1
             else:
-                form = form if keep_phonemes else plain_phonemes(form)
+                form = plain_marks(form, kinds)
                 respellings.append(Respelling(length, length + len(form), "".join(tokens[at:end])))
             spoken.append(form)
             at, length = end, length + len(form)
@@ -151,6 +152,16 @@ def _json(text: str) -> object:
 @cache
 def _token() -> re.Pattern[str]:
     return re.compile(rf"[{SPACELESS}]|[^\W{SPACELESS}](?:[^\W{SPACELESS}]|[{MARKS}])*+|\s++|.", re.DOTALL)
+
+
+def _apart(text: str) -> list[str]:
+    """The tokens of `text`, each pronunciation as one."""
+    tokens: list[str] = []
+    at = 0
+    for mark in marks(text):
+        tokens += [*_token().findall(text, at, mark.start), text[mark.start : mark.end]]
+        at = mark.end
+    return tokens + _token().findall(text, at)
 
 
 def _tokens(text: str) -> list[str]:

@@ -11,12 +11,13 @@ from oscine.text.blocks import Block, blocks
 from oscine.text.characters import speakable
 from oscine.text.labels import Cast, Label, is_script
 from oscine.text.lines import Idle, Piece, Wrapping, lines
+from oscine.text.marks import NO_MARKS, MarkKind, masked
 from oscine.text.normalise import ALL_RULES, Rules, normalise
 from oscine.text.passages import Break as Break
 from oscine.text.passages import Passage as Passage
 from oscine.text.passages import Run
 from oscine.text.pronounce import Lexicon
-from oscine.text.written import Respelling, with_phonemes
+from oscine.text.written import Respelling, with_marks
 
 
 def read(
@@ -27,7 +28,7 @@ def read(
     lexicon: Lexicon | None = None,
     live: bool = False,
     warn: Callable[[str], None] = lambda _: None,
-    keep_phonemes: bool = False,
+    marks: Collection[MarkKind] = NO_MARKS,
     language: str = "en",
 ) -> Iterator[Passage]:
     """Passages of a text that is given whole or bit by bit, in memory that does not grow with it.
@@ -36,7 +37,8 @@ def read(
     are "1"), or if the text is clearly a script (never with `live`, nor without the rule `script`); the speaker stays
     until the next label. `[pause]`, `[pause:800ms]` and `[pause:1.5s]` ask for a pause of at most 60 s. A blank line
     ends a paragraph. With `live` a passage is handed on as soon as its sentence is complete: when the next one has
-    begun, or at the end of the line.
+    begun, or at the end of the line. `marks` says which pronunciations inside the text are handed on; of others the
+    word remains.
 
     `warn` is called once with each kind of thing that was left out or changed.
     """
@@ -59,12 +61,11 @@ def read(
         _learn(opened, wrapping, cast if guess or speakers else None)
 
     def clean(text: str) -> tuple[str, tuple[Respelling, ...]]:
-        said = normalise(text, rules, keep_phonemes=keep_phonemes, language=language)
+        said = normalise(text, rules, marks=marks, language=language)
         respellings: tuple[Respelling, ...] = ()
         if lexicon is not None:
-            said, respellings = lexicon.respell(said, keep_phonemes=keep_phonemes)
-        if keep_phonemes:
-            respellings = with_phonemes(said, respellings)
+            said, respellings = lexicon.respell(said, kinds=marks)
+        said, respellings = with_marks(said, respellings, marks)
         return (said, respellings) if speakable(said) else ("", ())
 
     if guess and (message := _guessed(opened, cast)):
@@ -109,7 +110,7 @@ def _label(block: Block, cast: Cast, guess: bool) -> tuple[str, Label | None]:
     """The pause tags that open a line, and the label after them."""
     if block.mark != "text" or not block.starts:
         return "", None
-    found = _TAGS.match(block.text)
+    found = _TAGS.match(masked(block.text)) if "[" in block.text else None
     tags = found[0] if found else ""
     label = cast.find(block.text[len(tags) :])
     return (tags, label) if label and (label.certain or guess) else ("", None)

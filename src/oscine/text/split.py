@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from oscine.errors import InvalidRequest
 from oscine.text.characters import SPACELESS, speakable
+from oscine.text.marks import masked
 from oscine.text.sentences import inner_ends, sentence_ends
 
 Ending = Literal["clause", "sentence", "word"]
@@ -35,25 +36,27 @@ def split(
 
     A sentence longer than `limit` is cut at clauses, then between words, in parts of like length; only a single word
     may be longer. Sentences are joined up to `pack` (0: each alone). A last chunk shorter than `shortest` joins the one
-    before where `limit` allows. The first chunk is at most about `first`, if there is a clause to cut at.
+    before where `limit` allows. The first chunk is at most about `first`, if there is a clause to cut at. A
+    pronunciation is one word.
     """
+    plain = masked(text)
     limit = max(1, limit)
     pack = min(pack, limit)
     held: list[_Span] = []
     current: list[_Span] = []
     room = pack if first is None else min(first, pack)
-    for span in _spans(text, limit, first, language):
-        if text[span.start : span.end].isspace():
+    for span in _spans(plain, limit, first, language):
+        if plain[span.start : span.end].isspace():
             continue
-        mute = not speakable(text[span.start : span.end])
-        if current and not mute and _length(text, current[0].start, span.end) > room and not _is_mute(text, current):
+        mute = not speakable(plain[span.start : span.end])
+        if current and not mute and _length(plain, current[0].start, span.end) > room and not _is_mute(plain, current):
             if held:
                 yield _chunk(text, held)
             held, current, room = current, [], pack
         current.append(span)
     if held and current:
-        tiny = _length(text, current[0].start, current[-1].end) < shortest
-        if _is_mute(text, current) or (tiny and _length(text, held[0].start, current[-1].end) <= limit):
+        tiny = _length(plain, current[0].start, current[-1].end) < shortest
+        if _is_mute(plain, current) or (tiny and _length(plain, held[0].start, current[-1].end) <= limit):
             held, current = held + current, []
     for spans in (held, current):
         if spans:

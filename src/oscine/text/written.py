@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Collection
 from typing import NamedTuple
 
 from oscine.text.characters import speakable
-from oscine.text.normalise import phonemes
+from oscine.text.marks import Mark, MarkKind, marks
 
 
 class Respelling(NamedTuple):
@@ -16,16 +18,22 @@ class Respelling(NamedTuple):
     written: str
 
 
-def with_phonemes(text: str, respellings: tuple[Respelling, ...]) -> tuple[Respelling, ...]:
-    """The respellings of `text` and its `[word](/phonemes/)`, for which the word was written."""
-    found = [Respelling(start, end, word) for start, end, word in phonemes(text)]
+def with_marks(
+    text: str, respellings: tuple[Respelling, ...], kinds: Collection[MarkKind]
+) -> tuple[str, tuple[Respelling, ...]]:
+    """`text` as an engine that reads `kinds` gets it, with its pronunciations among its respellings.
+
+    For a pronunciation its word was written. Of an annotation in pinyin the pinyin remains where only that is read.
+    """
+    found = marks(text)
     if not found:
-        return respellings
-    kept: list[Respelling] = []
-    for one in sorted([*respellings, *found], key=lambda one: (one.start, -one.end)):
-        if not kept or one.start >= kept[-1].end:
-            kept.append(one)
-    return tuple(kept)
+        return text, respellings
+    told: list[Respelling] = []
+    words = [Respelling(mark.start, mark.end, mark.word) for mark in found]
+    for one in sorted([*respellings, *words], key=lambda one: (one.start, -one.end)):
+        if not told or one.start >= told[-1].end:
+            told.append(one)
+    return _shortened(text, told, [mark for mark in found if mark.kind not in kinds], kinds)
 
 
 class Written:
@@ -55,3 +63,26 @@ class Written:
         self._at = end
         written = (written + self._text[done:end]).strip()
         return written if speakable(written) else part
+
+
+def _shortened(
+    text: str, respellings: list[Respelling], found: list[Mark], kinds: Collection[MarkKind]
+) -> tuple[str, tuple[Respelling, ...]]:
+    """`text` with the marks that were `found` reduced to what is said of them, and the respellings moved with it."""
+    parts: list[str] = []
+    ends: list[int] = []
+    lost = [0]
+    at = 0
+    for mark in found:
+        said = mark.pronunciation if mark.is_pinyin(kinds) else mark.word
+        parts += [text[at : mark.start], said]
+        ends.append(mark.end)
+        lost.append(lost[-1] + mark.end - mark.start - len(said))
+        at = mark.end
+
+    def moved(place: int) -> int:
+        return place - lost[bisect_right(ends, place)]
+
+    return "".join([*parts, text[at:]]), tuple(
+        one._replace(start=moved(one.start), end=moved(one.end)) for one in respellings
+    )
