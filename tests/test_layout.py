@@ -55,7 +55,7 @@ BESIDE = {"dev": ["torch-cpu"], "indextts": ["torch-cpu", "torchaudio-cpu"], "cp
 """Locks without PyTorch, each with what is installed beside it."""
 BEFORE_TORCH = {
     "oscine.engines.vibevoice.": {"engine", "checkpoint", "short"},
-    "oscine.engines.indextts.": {"engine", "checkpoint", "emotion", "packages", "references"},
+    "oscine.engines.indextts.": {"engine", "checkpoint", "download", "emotion", "layout", "packages", "references"},
 }
 """Engines that run on PyTorch, each with its modules that are imported before the model is loaded."""
 FRONTS_WITH_A_PACKAGE_OF_THEIR_OWN = ("oscine.http", "oscine.runpod")

@@ -21,8 +21,9 @@ import yaml
 
 from oscine.config import Settings
 from oscine.engines import stored
-from oscine.engines.indextts import checkpoint
-from oscine.engines.indextts.checkpoint import Checkpoint, Files, Model
+from oscine.engines.indextts import checkpoint, layout
+from oscine.engines.indextts.checkpoint import Checkpoint, Files
+from oscine.engines.indextts.layout import Model
 from oscine.engines.protocol import Missing
 from oscine.errors import NotAvailable
 from tests.engines import hub as hubs
@@ -266,7 +267,7 @@ class TestPlaces:
         assert (files.semantic_codec is None) == (model == "indextts25")
         (folder / "hf_cache" / "w2v-bert-2.0" / "model.safetensors").write_bytes(hubs.safetensors(90)[:-1])
         (folder / "hf_cache" / "bigvgan" / "config.json").unlink()
-        assert lacks(tmp_path, model) == f"files of {checkpoint._KINDS[model].title} ({W2V}, {BIGVGAN})"
+        assert lacks(tmp_path, model) == f"files of {layout.KINDS[model].title} ({W2V}, {BIGVGAN})"
 
     def test_a_hub_cache_beside_the_weights_counts(self, tmp_path: Path) -> None:
         write(own(tmp_path), two())
@@ -393,7 +394,7 @@ OUTSIDE = ["../gpt.pth", "/etc/passwd", "a/../../b", "~/gpt.pth", "C:\\gpt.pth",
 
 class TestConfiguration:
     @pytest.mark.parametrize("path", OUTSIDE)
-    @pytest.mark.parametrize("entry", checkpoint._NAMED)
+    @pytest.mark.parametrize("entry", layout._NAMED)
     def test_a_file_outside_of_the_folder_is_refused(self, tmp_path: Path, cache: Path, entry: str, path: str) -> None:
         keep_parts(cache)
         write(own(tmp_path), two(**{entry: path}))
@@ -533,6 +534,16 @@ class TestDownload:
         assert all(Path(path).exists() for path in found)
         assert download(tmp_path, hub, HF_HUB_OFFLINE="1").error is None
         assert len(hub.asked) == seen
+
+    def test_without_links_nothing_is_here_twice(self, tmp_path: Path, cache: Path, hub: Hub) -> None:
+        keep(cache, CAMPPLUS, PARTS[CAMPPLUS])
+        keep(cache, BIGVGAN, PARTS[BIGVGAN])
+        write(own(tmp_path), two())
+        said = download(tmp_path, hub, HF_HUB_DISABLE_SYMLINKS="1")
+        assert said.error is None
+        weights = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 500]
+        assert len(weights) == len({path.read_bytes() for path in weights})
+        assert said.files["semantic_codec"].read_bytes() == PARTS[CODEC]["semantic_codec/model.safetensors"]
 
     def test_a_folder_that_is_named_is_filled(self, tmp_path: Path, hub: Hub) -> None:
         named = tmp_path / "a folder" / "of ours"
@@ -750,7 +761,7 @@ class TestTrouble:
 def test_looking_imports_nothing_heavy() -> None:
     program = (
         "import sys; from oscine.config import Settings; from oscine.engines.indextts import checkpoint as c;"
-        "[(c.Checkpoint(m, Settings()).missing(), c.Checkpoint(m, Settings()).version()) for m in c._KINDS];"
+        "[(c.Checkpoint(m, Settings()).missing(), c.Checkpoint(m, Settings()).version()) for m in c.KINDS];"
         "print([m for m in ('torch', 'transformers', 'httpx', 'httpx2', 'indextts', 'omegaconf') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=hubs.HERE, check=True)
