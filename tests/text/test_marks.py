@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -97,6 +98,7 @@ def test_what_only_looks_like_one_is_none(text: str) -> None:
         ("我去<银行|YIN2 HANG2>了。", PINYIN, "我去YIN2 HANG2了。", "我去银行了。"),
         ("我去<银行|YIN2 HANG2>了。", frozenset(), "我去银行了。", "我去银行了。"),
         ("<略|lüe4>和<長|なが>。", PINYIN, "lüe4和長。", "略和長。"),
+        ("<her|ER1>, <oh|OW1>, <行|OW1>, <行|xing>.", PINYIN, "her, oh, 行, <行|xing>.", "her, oh, 行, <行|xing>."),
         ("Say [Oscine](/ˈɑːsiːn/).", READS, "Say [Oscine](/ˈɑːsiːn/).", "Say Oscine."),
         ("Say [Oscine](/ˈɑːsiːn/).", PINYIN, "Say Oscine.", "Say Oscine."),
         ("我XING2, xuan4！", PINYIN, "我wrong, xuan4！", "我XING2, xuan4！"),
@@ -200,6 +202,20 @@ def test_no_pronunciation_is_cut_while_text_arrives(parts: list[str], data: st.D
         at += size
     passages = [passage.text for passage in read(pieces, marks=READS, live=True)]
     _kept(text, wanted, "\x00".join(passages))
+
+
+def test_a_sign_of_less_does_not_keep_back_what_follows_for_long() -> None:
+    told: list[int] = []
+
+    def arriving() -> Iterator[str]:
+        for number, piece in enumerate(["I <3 you. ", *["And so on. "] * 20]):
+            yield piece
+            told.extend([number] * (bool(heard) and not told))
+
+    heard: list[str] = []
+    for passage in read(arriving(), marks=READS, live=True):
+        heard.append(passage.text)
+    assert told[0] <= 7
 
 
 @pytest.mark.parametrize("mark", ["<Dr. No|D AA1 K T ER0 N OW1>", "<银行|YIN2 HANG2>", "[Mr. T](/mˈɪstɚ tˈiː/)"])

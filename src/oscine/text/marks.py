@@ -38,8 +38,16 @@ class Mark(NamedTuple):
         return self.kind in kinds or self.is_pinyin(kinds)
 
     def is_pinyin(self, kinds: Collection[MarkKind]) -> bool:
-        """Whether an engine that reads `kinds` takes the pronunciation alone."""
-        return self.kind not in kinds and "pinyin" in kinds and bool(_PINYIN.fullmatch(self.pronunciation))
+        """Whether an engine that reads `kinds` takes the pronunciation alone.
+
+        Only that of a Chinese word: `ER1` may be English too.
+        """
+        return (
+            "pinyin" in kinds
+            and self.kind not in kinds
+            and any("\u4e00" <= character <= "\u9fff" for character in self.word)
+            and bool(_PINYIN.fullmatch(self.pronunciation))
+        )
 
 
 def marks(text: str) -> list[Mark]:
@@ -122,10 +130,16 @@ _ANNOTATION: Final = (
 """In kana, or in letters and tones or stresses: capitals, or with a number, because `List<string|number>` is none."""
 _MARK: Final = re.compile(f"{_PHONEMES}|{_ANNOTATION}")
 _BEGUN: Final = re.compile(
-    r"(?:<(?![\s!/?])[^<>|\[\]`\n]{0,200}+(?:\|[^<>|\n]{0,400}+)?"
+    r"(?:<(?![\s!/?])(?:[^<>|\[\]`\n]{0,60}+|[^<>|\[\]`\n]{1,200}+\|[^<>|\n]{0,400}+)"
     r"|\[[^\[\]|\n]{1,200}+(?:\](?:\((?:/[^/()\n]{0,400}+/?+)?)?)?)\Z"
 )
-_PINYIN: Final = re.compile(r"[A-Za-züÜ]{1,6}[1-5](?:[ .'-]{0,3}[A-Za-züÜ]{1,6}[1-5])*+")
+"""Before its bar only what is short: `I <3 you. And ...` shall not wait for long."""
+_SYLLABLE: Final = (
+    "(?:(?:[zcs]h|[bpmfdtnlgkhjqxzcsryw])?(?:[uüv]ang|uai|i[ao]ng|ia[no]|[aeio]ng|[uüv]an|[uüv]e|[ae]i|u[aio]|ao|ou"
+    "|i[aue]|[aeiuv]n|[aeiouüv])|ng|er)[1-5]"
+)
+"""A syllable with its tone, as IndexTTS knows it (`PINYIN_TONE_PATTERN` in its `utils/front.py`)."""
+_PINYIN: Final = re.compile(rf"{_SYLLABLE}(?:[ .'-]{{0,3}}{_SYLLABLE})*+", re.IGNORECASE)
 _OPENED: Final = re.compile(f"<[^>{SIGNS}]*+(?=(?P<sign>[{SIGNS}])?)")
 
 
