@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from oscine.engines.indextts.references import Kept
-from oscine.errors import NotAvailable
+from oscine.errors import Cancelled, NotAvailable
 
 EMOTIONS: Final = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
 _BIAS: Final = (0.9375, 0.875, 1.0, 1.0, 0.9375, 0.9375, 0.6875, 0.5625)
@@ -93,14 +93,21 @@ class TextEmotion:
         return self._model is not None
 
     def shares(self, text: str, stop: threading.Event) -> list[float]:
-        """The eight shares of `text`. Raises NotAvailable where the model is not there."""
-        return self._known.get(text, lambda: parsed(self._ask(text, stop), text))
+        """The eight shares of `text`. Raises NotAvailable where the model is not there, Cancelled after `stop`."""
+
+        def read() -> list[float]:
+            answer = self._ask(text, stop)
+            if stop.is_set():  # it was cut short
+                raise Cancelled("The request was cancelled.")
+            return parsed(answer, text)
+
+        return self._known.get(text, read)
 
     def _ask(self, text: str, stop: threading.Event) -> str:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
 
-        class Left(StoppingCriteria):  # type: ignore[misc]
+        class Left(StoppingCriteria):
             """Ends when nobody wants the answer any more."""
 
             def __call__(self, ids: Any, scores: Any, **_: Any) -> Any:

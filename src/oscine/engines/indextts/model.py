@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -15,13 +16,17 @@ import torch
 from torch import Tensor
 
 from oscine.audio.waveform import Samples, Waveform
-from oscine.engines.indextts.decoding import Weights
+from oscine.engines.indextts.gpt import Memories, Weights
 from oscine.engines.indextts.references import LONGEST_S, Kept
+from oscine.engines.indextts.sampling import Codes
 from oscine.voices.prompt import Prompt
 
 SAMPLE_RATE: Final = 22_050
 FRAMES_PER_CODE: Final = 1.72
 """Frames of the mel spectrogram for each vector at 50 Hz."""
+
+_PROMPT_TOKEN: Final = 1
+"""What stands for each place of the prompt in the list of tokens that `generate()` keeps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,8 @@ class Model(ABC):
     """One of the packages' models with its weights. All of it belongs to one thread."""
 
     codes_per_s: float
+    second_place: int
+    """Where the model counts the first chosen code; the start stands at 0."""
     guidance: float = 0.7
 
     def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None) -> None:
@@ -67,11 +74,24 @@ class Model(ABC):
         self._voices: Kept[Voice] = Kept()
         self._feelings: Kept[Tensor] = Kept()
         self._moods: Kept[Tensor] = Kept(64)
+        self.memories = Memories(self.weights)
 
-    @property
-    @abstractmethod
+    @cached_property
     def weights(self) -> Weights:
         """The GPT-2."""
+        gpt = self.loaded.gpt
+        return Weights(
+            blocks=gpt.gpt.h,
+            norm=gpt.gpt.ln_f,
+            last_norm=gpt.final_norm,
+            head=gpt.mel_head,
+            codes=gpt.mel_embedding,
+            positions=gpt.mel_pos_embedding.emb,
+            heads=gpt.heads,
+            start=gpt.start_mel_token,
+            choice=Codes(gpt.number_mel_codes, gpt.stop_mel_token, (_PROMPT_TOKEN, gpt.start_mel_token)),
+            second=self.second_place,
+        )
 
     @abstractmethod
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:

@@ -107,9 +107,7 @@ def with_files_of_two(module: ModuleType, files: Files, semantic_codec: Path) ->
             build_semantic_model=lambda statistics: _semantic_model(files.w2v_bert, statistics),
             QwenEmotion=lambda _folder: None,
             bigvgan=SimpleNamespace(
-                BigVGAN=SimpleNamespace(
-                    from_pretrained=lambda _name, **options: vocoder(str(files.bigvgan), **options)
-                )
+                BigVGAN=SimpleNamespace(from_pretrained=lambda _name, **options: vocoder(str(files.bigvgan), **options))
             ),
         ),
         _replaced(module.TextNormalizer, load=lambda _self: None),

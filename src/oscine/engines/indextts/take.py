@@ -15,10 +15,11 @@ from torch import Tensor
 
 from oscine.audio.waveform import Samples
 from oscine.engines.expected import Expected
-from oscine.engines.indextts.decoding import Sampling, decode
+from oscine.engines.indextts.decoding import decode
 from oscine.engines.indextts.emotion import TextEmotion, balanced, scaled
 from oscine.engines.indextts.flow import flow
 from oscine.engines.indextts.model import SAMPLE_RATE, Model, Segment, Voice
+from oscine.engines.indextts.sampling import Sampling
 from oscine.engines.protocol import Utterance
 from oscine.voices.prompt import Prompt
 
@@ -129,8 +130,10 @@ def _codes(
     """A segment's codes, and what is wrong with them."""
     weights = model.weights
     most = min(model.most_codes, int(expected.longest * model.codes_per_s))
-    codes = yield from decode(weights, model.prompt(segment, voice, mood), wish.sampling, most, generator)
-    ended = bool(codes) and codes[-1] == weights.stop
+    codes = yield from decode(
+        weights, model.memories, model.prompt(segment, voice, mood), wish.sampling, most, generator
+    )
+    ended = bool(codes) and codes[-1] == weights.choice.stop
     codes = codes[:-1] if ended else codes
     if not codes:
         return codes, "said nothing"

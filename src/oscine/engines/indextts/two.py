@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,16 +14,12 @@ from oscine.config import Settings
 from oscine.engines.device import device_of
 from oscine.engines.indextts import packages
 from oscine.engines.indextts.checkpoint import Files
-from oscine.engines.indextts.decoding import Weights
 from oscine.engines.indextts.grammars import grammar
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Voice
 from oscine.engines.indextts.pieces import parted
 from oscine.engines.indextts.references import Kept
 
 log = logging.getLogger(__name__)
-
-_PROMPT_TOKEN: Final = 1
-"""What stands for each place of the prompt in the list of tokens that `generate()` keeps."""
 
 
 def load(files: Files, settings: Settings) -> Two:
@@ -54,28 +49,12 @@ class Two(Model):
     """IndexTTS-2 with its weights."""
 
     codes_per_s = 50.0
+    second_place = 2
 
     def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None, grammars: Path) -> None:
         super().__init__(loaded, device, dtype)
         self._grammars = grammars
         self._latents: Kept[Tensor] = Kept()
-
-    @cached_property
-    def weights(self) -> Weights:
-        gpt = self.loaded.gpt
-        return Weights(
-            blocks=gpt.gpt.h,
-            norm=gpt.gpt.ln_f,
-            last_norm=gpt.final_norm,
-            head=gpt.mel_head,
-            codes=gpt.mel_embedding,
-            positions=gpt.mel_pos_embedding.emb,
-            heads=gpt.heads,
-            start=gpt.start_mel_token,
-            stop=gpt.stop_mel_token,
-            counted=(_PROMPT_TOKEN, gpt.start_mel_token),
-            second=2,
-        )
 
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
         normaliser, tokenizer = self.loaded.normalizer, self.loaded.tokenizer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Final
 
 import torch
@@ -15,14 +14,11 @@ from oscine.config import Settings
 from oscine.engines.device import device_of
 from oscine.engines.indextts import packages
 from oscine.engines.indextts.checkpoint import Files
-from oscine.engines.indextts.decoding import Weights
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Voice
 from oscine.engines.indextts.pieces import pause_after
 
 log = logging.getLogger(__name__)
 
-_PROMPT_TOKEN: Final = 1
-"""What stands for each place of the prompt in the list of tokens that `generate()` keeps."""
 _SCRIPTS: Final = (
     ("ja", re.compile("[\u3040-\u30ff]")),
     ("zh", re.compile("[\u3400-\u9fff]")),
@@ -58,23 +54,7 @@ class TwoFive(Model):
     """IndexTTS-2.5 with its weights."""
 
     codes_per_s = 25.0
-
-    @cached_property
-    def weights(self) -> Weights:
-        gpt = self.loaded.gpt
-        return Weights(
-            blocks=gpt.gpt.h,
-            norm=gpt.gpt.ln_f,
-            last_norm=gpt.final_norm,
-            head=gpt.mel_head,
-            codes=gpt.mel_embedding,
-            positions=gpt.mel_pos_embedding.emb,
-            heads=gpt.heads,
-            start=gpt.start_mel_token,
-            stop=gpt.stop_mel_token,
-            counted=(_PROMPT_TOKEN, gpt.start_mel_token),
-            second=1,
-        )
+    second_place = 1
 
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
         loaded = self.loaded

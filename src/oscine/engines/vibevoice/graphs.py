@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from oscine.engines.sizes import bucket
 from oscine.engines.vibevoice.frame import Frame, State
 
 LEAST_VIEW: Final = 256
@@ -91,8 +92,3 @@ class Graphs:
     def _new_outcome(self) -> Tensor:
         """Where an outcome is copied to; two in turn, one of which is read while the other is written."""
         return torch.zeros(self._state.out.shape, pin_memory=self.late)
-
-
-def bucket(count: int, least: int, most: int) -> int:
-    """The next power of two, within bounds."""
-    return min(most, max(least, 1 << (count - 1).bit_length()))
