@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import random
 import subprocess
 import sys
@@ -14,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from oscine.config import Settings
+from oscine.engines import hub as hub_of_engines
 from oscine.engines import stored
 from oscine.engines.indextts import checkpoint, layout
 from oscine.engines.indextts.checkpoint import Checkpoint, Files
@@ -382,11 +383,9 @@ class TestMissing:
             file.write_bytes(file.read_bytes()[:-7])
             assert not stored.is_torch(file)
 
-    @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-    def test_a_folder_that_cannot_be_read(self, tmp_path: Path) -> None:
-        write(own(tmp_path), two())
-        (own(tmp_path) / "config.yaml").chmod(0)
-        assert "cannot be read" in lacks(tmp_path)
+    def test_a_configuration_that_cannot_be_read(self, tmp_path: Path) -> None:
+        (own(tmp_path) / "config.yaml").mkdir(parents=True)
+        assert lacks(tmp_path) == "a model that it can load (config.yaml of IndexTTS-2 cannot be read)"
 
 
 OUTSIDE = ["../gpt.pth", "/etc/passwd", "a/../../b", "~/gpt.pth", "C:\\gpt.pth", "..", "gpt.pth\n", "a/", "x" * 999]
@@ -735,6 +734,19 @@ class TestTrouble:
         assert error.startswith("IndexTTS-2 needs ")
         assert f"set {setting} to a folder on another disk" in error
         assert not [each for each in hub.asked if each.path.startswith("/content/")]
+
+    def test_what_goes_to_one_disk_counts_together_and_each_disk_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own_disk = hub_of_engines.Folder(TWO, COMMIT, tmp_path / "a", hub_of_engines.Place("disk one", "ONE"))
+        same = hub_of_engines.Folder(W2V, COMMIT, tmp_path / "b", hub_of_engines.Place("disk one", "ONE"))
+        other = hub_of_engines.Folder(CODEC, COMMIT, Path("/dev/shm") / "x", hub_of_engines.Place("disk two", "TWO"))
+        file = hub_of_engines.File("gpt.pth", 60 * 10**9, None)
+        monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=100 * 10**9))
+        with pytest.raises(NotAvailable, match=r"needs 120.0 GB more, and the disk of disk one .* set ONE"):
+            hub_of_engines.check_room("It", [(own_disk, file), (same, file)])
+        if Path("/dev/shm").is_dir() and Path("/dev/shm").stat().st_dev != tmp_path.stat().st_dev:
+            hub_of_engines.check_room("It", [(own_disk, file), (other, file)])
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
     @pytest.mark.parametrize(
