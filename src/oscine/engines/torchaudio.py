@@ -1,8 +1,8 @@
-"""PyTorch's audio package beside a PyTorch that it was not built with.
+"""PyTorch's audio package beside a PyTorch that it was not built for.
 
-Its newest release is older than the newest PyTorch, and its compiled part then does not load. transformers imports the
-package wherever it is installed, so that no speech model of transformers could be imported either. What is needed of it
-here is written in Python.
+The wheel that package indexes carry was built for CUDA, and its compiled part does not load beside a PyTorch for CPUs.
+transformers imports the package wherever it is installed, so that no speech model of transformers could be imported
+either. What is needed of it here is written in Python.
 """
 
 from __future__ import annotations

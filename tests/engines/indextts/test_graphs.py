@@ -1,0 +1,123 @@
+"""What a GPU replays says the same as what a CPU runs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+import torch
+
+from oscine.engines.indextts.decoding import decode
+from oscine.engines.indextts.gpt import LEAST_VIEW, Memories, Replayed, Weights
+from oscine.engines.indextts.sampling import Codes, Sampling
+from oscine.engines.torchaudio import make_importable
+
+STOP = 65
+
+
+def weights(device: str = "cpu", layers: int = 3, width: int = 64, stop: float = -4.0) -> Weights:
+    """A GPT-2 of the models' kind, that ends by itself."""
+    make_importable()
+    from transformers import GPT2Config, GPT2Model
+
+    torch.manual_seed(3)
+    config = GPT2Config(vocab_size=8, n_positions=8, n_embd=width, n_layer=layers, n_head=4, n_inner=4 * width)
+    gpt = GPT2Model(config).eval()
+    head = torch.nn.Linear(width, STOP + 1)
+    with torch.no_grad():
+        head.weight *= 6
+        head.bias[:] = 0
+        head.bias[STOP] = stop
+        head.bias[STOP - 1] = -1e4
+    parts = torch.nn.ModuleList([gpt.h, gpt.ln_f, torch.nn.LayerNorm(width), head, torch.nn.Embedding(STOP + 1, width)])
+    places = torch.nn.Embedding(1000, width)
+    parts.append(places)
+    parts.to(device).requires_grad_(False)
+    blocks, norm, last_norm, head, codes, places = parts
+    return Weights(blocks, norm, last_norm, head, codes, places, 4, STOP - 1, Codes(STOP + 1, STOP, (1, STOP - 1)), 2)
+
+
+def said(model: Weights, memories: Memories, seed: int, sampling: Sampling, most: int, prompt: int = 40) -> list[int]:
+    device = model.head.weight.device
+    given = torch.randn(prompt, 64, generator=torch.Generator().manual_seed(seed)).to(device)
+    generator = torch.Generator(device).manual_seed(seed)
+    return finish(decode(model, memories, given, sampling, most, generator))
+
+
+def finish(steps: Generator[None, None, list[int]]) -> list[int]:
+    with torch.inference_mode():
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_steps_that_can_be_replayed_say_the_same(beams: int) -> None:
+    model = weights()
+    run, replayed = Memories(model, replay=False), Memories(model, replay=True)
+    prompt, lengths = LEAST_VIEW - 40, []
+    for seed in range(6):
+        sampling = Sampling(beams=beams, temperature=1.5)
+        codes = said(model, run, seed, sampling, 300, prompt)
+        assert said(model, replayed, seed, sampling, 300, prompt) == codes
+        lengths.append(prompt + len(codes))
+    assert max(lengths) > LEAST_VIEW  # so that both sizes were in use
+    (memory,) = replayed._free[beams]
+    assert isinstance(memory, Replayed)
+
+
+def test_a_memory_that_was_used_is_used_again_and_says_nothing_of_before() -> None:
+    model = weights()
+    fresh = [said(model, Memories(model, replay=True), seed, Sampling(), 80) for seed in (1, 2)]
+    used = Memories(model, replay=True)
+    said(model, used, 9, Sampling(temperature=2.0), 200)
+    (memory,) = used._free[3]
+    assert [said(model, used, seed, Sampling(), 80) for seed in (1, 2)] == fresh
+    assert used._free[3] == [memory]
+
+
+def test_two_at_a_time_have_memories_of_their_own() -> None:
+    model = weights()
+    memories = Memories(model, replay=True)
+    alone = [said(model, memories, seed, Sampling(), 80) for seed in (1, 2)]
+    given = [torch.randn(40, 64, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    takes = [
+        decode(model, memories, prompt, Sampling(), 80, torch.Generator().manual_seed(seed))
+        for seed, prompt in zip((1, 2), given, strict=True)
+    ]
+    results: dict[int, list[int]] = {}
+    with torch.inference_mode():
+        while len(results) < 2:
+            for number, take in enumerate(takes):
+                if number not in results:
+                    try:
+                        next(take)
+                    except StopIteration as end:
+                        results[number] = end.value
+    assert [results[0], results[1]] == alone
+
+
+def test_a_segment_that_is_left_gives_its_memory_back() -> None:
+    model = weights()
+    memories = Memories(model, replay=True)
+    with torch.inference_mode():
+        take = decode(model, memories, torch.randn(40, 64), Sampling(), 80, torch.Generator().manual_seed(1))
+        next(take)
+        assert memories._free[3] == []
+        take.close()
+    assert len(memories._free[3]) == 1
+
+
+@pytest.mark.gpu
+def test_a_gpu_replays_graphs_and_says_the_same_each_time() -> None:
+    model: Any = weights("cuda")
+    memories = Memories(model)
+    first = [said(model, memories, seed, Sampling(), 400) for seed in range(4)]
+    assert [said(model, memories, seed, Sampling(), 400) for seed in range(4)] == first
+    (memory,) = memories._free[3]
+    assert memory._graphs
+    plain = Memories(model, replay=False)
+    assert [said(model, plain, seed, Sampling(), 400) for seed in range(4)] == first
