@@ -165,8 +165,9 @@ def save_two(home: Path) -> Path:
 
     folder = home / "indextts" / "checkpoints"
     folder.mkdir(parents=True)
-    gpt = {**_GPT, "model_dim": 1280, "heads": 4, "layers": 1, "number_text_tokens": 400, "use_mel_codes_as_input": True}
-    gpt |= {"mel_length_compression": 1024, "train_solo_embeddings": False, "condition_type": "conformer_perceiver"}
+    gpt = {**_GPT, "model_dim": 1280, "heads": 4, "layers": 1, "number_text_tokens": 400}
+    gpt |= {"use_mel_codes_as_input": True, "mel_length_compression": 1024, "train_solo_embeddings": False}
+    gpt |= {"condition_type": "conformer_perceiver"}
     config = OmegaConf.create(
         {
             **_NAMES,
@@ -239,8 +240,14 @@ def save_two_five(home: Path) -> Path:
 
 
 def _ending(weights: dict[str, Any], codes_per_s: float) -> dict[str, Any]:
-    """The GPT's weights, with the end as likely as makes a sentence of it."""
+    """The GPT's weights, with the end as likely as makes a sentence of it, and all that it is given of weight."""
     head, bias = weights["mel_head.weight"], weights["mel_head.bias"]
+    wide = (1280 / head.shape[1]) ** 0.5
+    for name, weight in weights.items():
+        if name.startswith("gpt.h.") and weight.ndim == 2:
+            weight *= wide  # what a layer adds would else be lost in a narrow model
+        elif name in ("text_embedding.weight", "lang_embedding.weight", "mel_embedding.weight"):
+            weight *= 0.02 * wide / weight.std()
     head *= 4  # what was said before is to matter
     bias[:] = 0.0
     head[CODES:] = 0.0
@@ -299,20 +306,12 @@ def _audible(vocoder: Any) -> Any:
     """The vocoder at a loudness that is not clipped, and without the large constant that chance gives it."""
     last = vocoder.conv_post
     heard: list[Any] = []
-    hook = last.register_forward_hook(lambda _module, given, output: heard.append((given[0], output)))
-    with torch.inference_mode():
-        vocoder(torch.randn(1, 80, 50))
-        constant = heard[0][0].mean(dim=(0, 2))
     with torch.no_grad():
-        constant = constant.clone()
-        share = torch.einsum("ock,c->ok", last.weight_v, constant) / constant.dot(constant)
-        last.weight_v -= share[:, None] * constant[None, :, None]
-        last.weight_g[:] = last.weight_v.norm()
-    with torch.inference_mode():
+        last.weight_v -= last.weight_v.mean(dim=2, keepdim=True)
+        hook = last.register_forward_hook(lambda _module, _given, output: heard.append(output))
         vocoder(torch.randn(1, 80, 50))
-    hook.remove()
-    with torch.no_grad():
-        last.weight_g.mul_(0.1 / float(heard[1][1].std()))
+        hook.remove()
+        last.weight_g.mul_(0.1 / float(heard[0].std()))
     return vocoder
 
 
