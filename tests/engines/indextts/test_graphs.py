@@ -30,12 +30,15 @@ def weights(device: str = "cpu", layers: int = 3, width: int = 64, stop: float =
         head.bias[:] = 0
         head.bias[STOP] = stop
         head.bias[STOP - 1] = -1e4
-    parts = torch.nn.ModuleList([gpt.h, gpt.ln_f, torch.nn.LayerNorm(width), head, torch.nn.Embedding(STOP + 1, width)])
-    places = torch.nn.Embedding(1000, width)
-    parts.append(places)
-    parts.to(device).requires_grad_(False)
-    blocks, norm, last_norm, head, codes, places = parts
-    return Weights(blocks, norm, last_norm, head, codes, places, 4, STOP - 1, Codes(STOP + 1, STOP, (1, STOP - 1)), 2)
+    norm, codes, places = (
+        torch.nn.LayerNorm(width),
+        torch.nn.Embedding(STOP + 1, width),
+        torch.nn.Embedding(1000, width),
+    )
+    for part in (gpt, norm, head, codes, places):
+        part.to(device).requires_grad_(False)
+    choice = Codes(STOP + 1, STOP, (1, STOP - 1))
+    return Weights(gpt.h, gpt.ln_f, norm, head, codes, places, 4, STOP - 1, choice, 2)
 
 
 def said(model: Weights, memories: Memories, seed: int, sampling: Sampling, most: int, prompt: int = 40) -> list[int]:
@@ -51,7 +54,7 @@ def finish(steps: Generator[None, None, list[int]]) -> list[int]:
             try:
                 next(steps)
             except StopIteration as end:
-                return end.value
+                return list(end.value)
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -16,6 +16,7 @@ import numpy as np
 from oscine.config import Settings
 from oscine.engines.device import described, device_of, free_memory
 from oscine.engines.indextts.checkpoint import Checkpoint
+from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.protocol import (
     LATER,
     NOW,
@@ -73,6 +74,7 @@ class IndexTTSEngine(ABC):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._checkpoint = Checkpoint(self.name, settings)
+        self._grammars = Grammars(settings.home / "cache" / "grammars")
         self._model: Model | None = None
         self._emotions: TextEmotion | None = None
         self._open: set[_Lane] = set()
@@ -83,6 +85,8 @@ class IndexTTSEngine(ABC):
 
     def download(self, progress: Progress) -> None:
         self._checkpoint.download(progress)
+        if self._checkpoint.missing() is None:
+            self._grammars.bring(progress)
         self.info = self._describe()
 
     def load(self, progress: Progress) -> None:
@@ -103,6 +107,7 @@ class IndexTTSEngine(ABC):
                 f"{self.name} does not fit into this GPU; set USE_FP16=true, or take one with more memory.",
                 code="out_of_memory",
             ) from None
+        self._grammars.bring(progress)
         self.info = replace(self._describe(), device=described(device))
         progress(self.name, 1.0)
 
@@ -222,21 +227,13 @@ class IndexTTS2Engine(IndexTTSEngine):
 
     name = "indextts2"
 
-    def download(self, progress: Progress) -> None:
-        super().download(progress)
-        from oscine.engines.indextts.grammars import grammar
-
-        progress("compiling the grammars of numbers", None)
-        for language in ("en", "zh"):
-            grammar(language, self._settings.home / "cache" / "grammars")
-
     def _load(self) -> Model:
         from oscine.engines.indextts import two
         from oscine.engines.indextts.emotion import TextEmotion
 
         self._warn_of_settings()
         files = self._checkpoint.files()
-        model = two.load(files, self._settings)
+        model = two.load(files, self._settings, self._grammars)
         self._emotions = TextEmotion(files.emotion, model.device)
         return model
 
@@ -244,7 +241,9 @@ class IndexTTS2Engine(IndexTTSEngine):
         return self._info(
             summary="A cloned voice with emotion, from numbers, a recording or a text; English and Chinese.",
             languages=("en", "zh"),
-            capabilities=Capabilities(cloning=True, options=_OPTIONS | {"use_emo_text", "emo_text"}),
+            capabilities=Capabilities(
+                cloning=True, options=_OPTIONS | {"use_emo_text", "emo_text"}, inline_marks=frozenset({"pinyin"})
+            ),
         )
 
 
@@ -257,12 +256,17 @@ class IndexTTS25Engine(IndexTTSEngine):
         from oscine.engines.indextts import two_five
 
         self._warn_of_settings()
-        return two_five.load(self._checkpoint.files(), self._settings)
+        return two_five.load(self._checkpoint.files(), self._settings, self._grammars)
 
     def _describe(self) -> EngineInfo:
         japanese = ("ja",) if find_spec("fugashi") is not None else ()
         return self._info(
             summary="A cloned voice with emotion at any pace; English, Chinese, Spanish, Arabic and Japanese.",
             languages=("en", "zh", "es", "ar", *japanese),
-            capabilities=Capabilities(cloning=True, speed=(_SLOWEST, _FASTEST), options=_OPTIONS),
+            capabilities=Capabilities(
+                cloning=True,
+                speed=(_SLOWEST, _FASTEST),
+                options=_OPTIONS,
+                inline_marks=frozenset({"annotations", "pinyin"}),
+            ),
         )

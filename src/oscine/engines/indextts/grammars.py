@@ -1,4 +1,4 @@
-"""The grammars that write numbers and abbreviations out before IndexTTS-2 reads them."""
+"""The grammars that write numbers and abbreviations out before the models read them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,35 @@ import logging
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
+
+from oscine.engines.protocol import Progress
 
 log = logging.getLogger(__name__)
+
+
+LANGUAGES: Final = ("en", "zh")
+"""What grammars are kept for. Others' change when they are kept: a Spanish `1,80` is read differently then."""
+
+
+class Grammars:
+    """The grammars of a process, each brought when it is first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loaded: dict[str, Any] = {}
+
+    def get(self, language: str) -> Any:
+        """What `normalize`s texts of a language of `LANGUAGES`."""
+        if language not in self._loaded:
+            self._loaded[language] = grammar(language, self._folder)
+        return self._loaded[language]
+
+    def bring(self, progress: Progress) -> None:
+        """Have all of them, also on disk."""
+        for language in LANGUAGES:
+            progress(f"grammar of numbers ({language})", None)
+            self.get(language)
 
 
 class Plain:
@@ -25,12 +51,12 @@ def grammar(language: str, folder: Path) -> Any:
     Where NeMo is not installed or the folder cannot be written, speech goes on: without, or with what is compiled for
     this process alone.
     """
-    logging.getLogger("NeMo-text-processing").setLevel(logging.WARNING)
     try:
         from nemo_text_processing.text_normalization.normalize import Normalizer
     except ImportError:
         log.warning("NeMo's text processing is not installed: numbers are left to the model; write them out.")
         return Plain()
+    logging.getLogger("NeMo-text-processing").setLevel(logging.WARNING)
     kept = folder / f"{language}-nemo{metadata.version('nemo_text_processing')}"
     try:
         if not kept.is_dir():

@@ -10,7 +10,8 @@ were made for. `indextts2-inference` (module `indextts`):
 * It finds auxiliary models by asking the Hub each time: it is given the files instead.
 * It loads all layers of w2v-BERT and reads the 17th: the others are left out.
 
-`indextts25-inference` (module `indextts25`) is given its files too.
+`indextts25-inference` (module `indextts25`) is given its files too, and the same grammars of English and Chinese: its
+own are kept pickled.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
 from oscine.engines.indextts.checkpoint import Files
+from oscine.engines.indextts.grammars import LANGUAGES, Grammars
 from oscine.engines.torchaudio import make_importable
 from oscine.errors import NotAvailable
 
@@ -134,6 +136,18 @@ def _replaced(owner: Any, **values: object) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(owner, name, value)
+
+
+def normalise_with(module: ModuleType, grammars: Grammars) -> None:
+    """Let 2.5 write numbers out with these grammars where there are some for the language."""
+    from indextts25.utils.nemo_tn import normalize_text
+
+    def normalised(text: str, language: str) -> str:
+        if language in LANGUAGES:
+            return str(grammars.get(language).normalize(text, verbose=False))
+        return str(normalize_text(text, language))
+
+    module.nemo_text_normalize = normalised  # type: ignore[attr-defined]
 
 
 def _semantic_model(folder: Path, statistics: str) -> tuple[Any, Any, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from oscine.config import Settings
 from oscine.engines.device import device_of
 from oscine.engines.indextts import packages
 from oscine.engines.indextts.checkpoint import Files
-from oscine.engines.indextts.grammars import grammar
+from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Voice
 from oscine.engines.indextts.pieces import parted
 from oscine.engines.indextts.references import Kept
@@ -22,7 +21,7 @@ from oscine.engines.indextts.references import Kept
 log = logging.getLogger(__name__)
 
 
-def load(files: Files, settings: Settings) -> Two:
+def load(files: Files, settings: Settings, grammars: Grammars) -> Two:
     """Construct the package's `IndexTTS2` from these files. Raises NotAvailable."""
     assert files.semantic_codec is not None
     module = packages.indextts()
@@ -42,7 +41,7 @@ def load(files: Files, settings: Settings) -> Two:
     if settings.use_cuda_kernel and not loaded.use_cuda_kernel:
         log.warning("USE_CUDA_KERNEL has no effect: the kernel could not be built here, PyTorch's own is used.")
     _fold_weight_norms(loaded.s2mel)
-    return Two(loaded, device, torch.float16 if half else None, settings.home / "cache" / "grammars")
+    return Two(loaded, device, torch.float16 if half else None, grammars)
 
 
 class Two(Model):
@@ -51,7 +50,7 @@ class Two(Model):
     codes_per_s = 50.0
     second_place = 2
 
-    def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None, grammars: Path) -> None:
+    def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None, grammars: Grammars) -> None:
         super().__init__(loaded, device, dtype)
         self._grammars = grammars
         self._latents: Kept[Tensor] = Kept()
@@ -61,8 +60,7 @@ class Two(Model):
         main = (language or "").split("-")[0]
         normaliser.preferred_language = main if main in ("en", "zh") else None
         read_as = normaliser.preferred_language or ("zh" if normaliser.use_chinese(text) else "en")
-        if read_as not in normaliser._normalizers:
-            normaliser._normalizers[read_as] = grammar(read_as, self._grammars)
+        normaliser._normalizers[read_as] = self._grammars.get(read_as)
         tokens = tokenizer.tokenize(text)
         found = []
         for part in parted(tokens, min(most_tokens, self.most_tokens)):

@@ -14,6 +14,7 @@ from oscine.config import Settings
 from oscine.engines.device import device_of
 from oscine.engines.indextts import packages
 from oscine.engines.indextts.checkpoint import Files
+from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Voice
 from oscine.engines.indextts.pieces import pause_after
 
@@ -28,7 +29,7 @@ _SCRIPTS: Final = (
 """How a language shows in its writing, the first that fits; else it is English."""
 
 
-def load(files: Files, settings: Settings) -> TwoFive:
+def load(files: Files, settings: Settings, grammars: Grammars) -> TwoFive:
     """Construct the package's model from these files. Raises NotAvailable."""
     module = packages.indextts25()
     device = device_of(settings)
@@ -42,6 +43,7 @@ def load(files: Files, settings: Settings) -> TwoFive:
         loaded = module.IndexTTS2(
             cfg_path=str(files.folder / "config.yaml"), model_dir=str(files.folder), device=str(device), use_bf16=half
         )
+    packages.normalise_with(module, grammars)
     return TwoFive(loaded, device, torch.bfloat16 if half else None)
 
 
