@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -146,6 +147,8 @@ _TRICKY = st.sampled_from(
 )  # fmt: skip
 _AROUND = st.lists(st.one_of(_PLAIN, _TRICKY), max_size=4).map("".join)
 _MARKS = st.sampled_from(PRONUNCIATIONS)
+_THEIRS = re.compile(r"<([^|>\n]+)\|([^>\n]+)>")
+"""What IndexTTS-2.5 takes for an annotation (`PRONUNCIATION_ANNOTATION_PATTERN` in its `infer_v2_5.py`)."""
 _HIDING = ("`", "~~~", "<!--", "]:", "[pause")
 
 
@@ -167,7 +170,10 @@ def test_pronunciations_survive_any_surroundings(parts: list[tuple[str, str]], l
     wanted = [text[mark.start : mark.end] for mark in marks(text)]
     assume(len(wanted) >= len(parts))
     rules = Rules() if markdown else Rules().without(["markdown"])
-    _kept(text, wanted, normalise(text.replace("\n", " "), rules, marks=READS))
+    plain = normalise(text.replace("\n", " "), rules, marks=READS)
+    _kept(text, wanted, plain)
+    annotations = [mark for mark in marks(plain) if mark.kind == "annotations"]
+    assert [found.span() for found in _THEIRS.finditer(plain)] == [(mark.start, mark.end) for mark in annotations]
     _kept(text, wanted, " ".join(said(text, rules=rules, lexicon=Lexicon({"a": "b", "G": "x", "行": "y"}))))
     assert not marks(normalise(text))
 

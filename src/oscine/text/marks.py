@@ -80,10 +80,17 @@ def take_out(text: str, kinds: Collection[MarkKind]) -> tuple[str, list[str]]:
         kept.append(found[0])
         return chr(ord(_FIRST_SIGN) + len(kept) - 1)
 
-    text = _MARK.sub(sign, text)
-    if "annotations" in kinds:
-        text = _alone(text)
-    return text, kept
+    return _MARK.sub(sign, text), kept
+
+
+def without_strays(text: str) -> str:
+    """`text` without what an engine that reads annotations would take for a part of one.
+
+    IndexTTS-2.5 begins one at any `<` and ends it at the next `>` after a bar, and reads `<|...|>` as a command.
+    """
+    if "<" not in text:
+        return text
+    return _OPENED.sub(lambda found: found[0].replace("<", " ") if found["sign"] else found[0], text.replace("|", " "))
 
 
 def put_back(text: str, kept: list[str]) -> str:
@@ -151,12 +158,6 @@ def _mark(found: re.Match[str]) -> Mark:
     if (word := found["word"]) is not None:
         return Mark(found.start(), found.end(), word, found["pronunciation"], "annotations")
     return Mark(found.start(), found.end(), found["said"], found["phonemes"], "phonemes")
-
-
-def _alone(text: str) -> str:
-    """`text` without signs that an engine which reads annotations would take for a part of one."""
-    text = text.replace("|", " ")
-    return _OPENED.sub(lambda found: found[0].replace("<", " ") if found["sign"] else found[0], text)
 
 
 def _cover(mark: str, word: str) -> str:

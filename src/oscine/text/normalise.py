@@ -13,7 +13,7 @@ from typing import Final
 
 from oscine.text.links import read_emails, read_urls
 from oscine.text.markdown import strip_inline
-from oscine.text.marks import NO_MARKS, MarkKind, is_sign, put_back, take_out
+from oscine.text.marks import NO_MARKS, MarkKind, is_sign, put_back, take_out, without_strays
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ def normalise(
         text = shrink_repeats(text)
     if rules.dashes:
         text = spoken_dashes(text)
+    if "annotations" in marks:
+        text = without_strays(text)
     return put_back(_SPACE_BEFORE.sub(r"\1", " ".join(text.split())), kept)
 
 
