@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,90 +22,173 @@ from oscine.voices.prompt import Prompt
 
 torch.set_num_threads(1)  # its operations are so small that two threads would only wait for each other
 RATE = 22_050
-CODES = 256
-"""Codes that a tiny model chooses from."""
-MOST = 700
-"""Codes of a segment at most."""
 EMOTIONS = [3, 17, 2, 8, 4, 5, 10, 24]
 _COMMIT = "0" * 40
 _MEL = {"n_fft": 1024, "win_length": 1024, "hop_length": 256, "n_mels": 80, "fmin": 0, "fmax": "None"}
-_CONFORMER = {
-    "output_size": 64,
-    "linear_units": 64,
-    "attention_heads": 2,
-    "num_blocks": 1,
-    "input_layer": "conv2d2",
-    "perceiver_mult": 1,
-}
-_GPT = {
-    "max_mel_tokens": MOST,
-    "max_text_tokens": 600,
-    "number_mel_codes": CODES + 2,
-    "start_mel_token": CODES,
-    "stop_mel_token": CODES + 1,
-    "start_text_token": 0,
-    "stop_text_token": 1,
-    "condition_module": _CONFORMER,
-    "emo_condition_module": _CONFORMER,
-}
-_CODEC = {
-    "codebook_size": CODES,
-    "hidden_size": 1024,
-    "codebook_dim": 8,
-    "vocos_dim": 16,
-    "vocos_intermediate_dim": 16,
-    "vocos_num_layers": 1,
-}
-_S2MEL = {
-    "preprocess_params": {"sr": RATE, "spect_params": _MEL},
-    "dit_type": "DiT",
-    "reg_loss_type": "l1",
-    "style_encoder": {"dim": 192},
-    "length_regulator": {
-        "channels": 32,
-        "is_discrete": False,
-        "in_channels": 1024,
-        "content_codebook_size": 8,
-        "sampling_ratios": [1, 1, 1, 1],
-        "vector_quantize": False,
-        "n_codebooks": 1,
-        "quantizer_dropout": 0.0,
-        "f0_condition": False,
-        "n_f0_bins": 8,
-    },
-    "DiT": {
-        "hidden_dim": 32,
-        "num_heads": 2,
-        "depth": 3,
-        "class_dropout_prob": 0.1,
-        "block_size": 8192,
-        "in_channels": 80,
-        "style_condition": True,
-        "final_layer_type": "wavenet",
-        "target": "mel",
-        "content_dim": 32,
-        "content_codebook_size": 8,
-        "content_type": "discrete",
-        "f0_condition": False,
-        "n_f0_bins": 8,
-        "content_codebooks": 1,
-        "is_causal": False,
-        "long_skip_connection": True,
-        "zero_prompt_speech_token": False,
-        "time_as_token": False,
-        "style_as_token": False,
-        "uvit_skip_connection": True,
-        "add_resblock_in_transformer": False,
-    },
-    "wavenet": {
-        "hidden_dim": 32,
-        "num_layers": 2,
-        "kernel_size": 5,
-        "dilation_rate": 1,
-        "p_dropout": 0.2,
-        "style_condition": True,
-    },
-}
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the parts of a model are, where the packages leave it open."""
+
+    codes: int = 256
+    most: int = 700
+    """Codes of a segment at most."""
+    tokens: int = 400
+    layers: int = 1
+    heads: int = 4
+    narrow: int = 64
+    """Width of 2.5's GPT; 2.0's is fixed."""
+    conditioning: tuple[int, int, int, int, int] = (64, 64, 2, 1, 1)
+    """Of the conformers: width, width inside, heads, blocks, factor of the perceiver."""
+    emotion: tuple[int, int, int, int, int] = (64, 64, 2, 1, 1)
+    codec: tuple[int, int, int] = (16, 16, 1)
+    flow: tuple[int, int, int] = (32, 2, 3)
+    """Of the diffusion transformer: width, heads, layers."""
+    wavenet: int = 2
+    vocoder: int = 64
+    kernels: tuple[int, ...] = (3,)
+    hearing: tuple[int, int, int] = (17, 2, 16)
+    """Of w2v-BERT: layers, heads, width inside."""
+
+    @property
+    def gpt(self) -> dict[str, Any]:
+        """The entry of `config.yaml`, as far as both models agree."""
+        return {
+            "max_mel_tokens": self.most,
+            "max_text_tokens": 600,
+            "layers": self.layers,
+            "number_mel_codes": self.codes + 2,
+            "start_mel_token": self.codes,
+            "stop_mel_token": self.codes + 1,
+            "start_text_token": 0,
+            "stop_text_token": 1,
+            "condition_module": _conformer(*self.conditioning),
+            "emo_condition_module": _conformer(*self.emotion),
+        }
+
+    @property
+    def semantic_codec(self) -> dict[str, Any]:
+        """The entry of `config.yaml`."""
+        width, inside, layers = self.codec
+        return {
+            "codebook_size": self.codes,
+            "hidden_size": 1024,
+            "codebook_dim": 8,
+            "vocos_dim": width,
+            "vocos_intermediate_dim": inside,
+            "vocos_num_layers": layers,
+        }
+
+    @property
+    def s2mel(self) -> dict[str, Any]:
+        """The entry of `config.yaml`."""
+        width, heads, depth = self.flow
+        return {
+            "preprocess_params": {"sr": RATE, "spect_params": _MEL},
+            "dit_type": "DiT",
+            "reg_loss_type": "l1",
+            "style_encoder": {"dim": 192},
+            "length_regulator": {
+                "channels": width,
+                "is_discrete": False,
+                "in_channels": 1024,
+                "content_codebook_size": 8,
+                "sampling_ratios": [1, 1, 1, 1],
+                "vector_quantize": False,
+                "n_codebooks": 1,
+                "quantizer_dropout": 0.0,
+                "f0_condition": False,
+                "n_f0_bins": 8,
+            },
+            "DiT": {
+                "hidden_dim": width,
+                "num_heads": heads,
+                "depth": depth,
+                "class_dropout_prob": 0.1,
+                "block_size": 8192,
+                "in_channels": 80,
+                "style_condition": True,
+                "final_layer_type": "wavenet",
+                "target": "mel",
+                "content_dim": width,
+                "content_codebook_size": 8,
+                "content_type": "discrete",
+                "f0_condition": False,
+                "n_f0_bins": 8,
+                "content_codebooks": 1,
+                "is_causal": False,
+                "long_skip_connection": True,
+                "zero_prompt_speech_token": False,
+                "time_as_token": False,
+                "style_as_token": False,
+                "uvit_skip_connection": True,
+                "add_resblock_in_transformer": False,
+            },
+            "wavenet": {
+                "hidden_dim": width,
+                "num_layers": self.wavenet,
+                "kernel_size": 5,
+                "dilation_rate": 1,
+                "p_dropout": 0.2,
+                "style_condition": True,
+            },
+        }
+
+    @property
+    def bigvgan(self) -> dict[str, Any]:
+        """The vocoder's own configuration."""
+        return {
+            "resblock": "1",
+            "num_gpus": 0,
+            "upsample_rates": [4, 4, 2, 2, 2, 2],
+            "upsample_kernel_sizes": [8, 8, 4, 4, 4, 4],
+            "upsample_initial_channel": self.vocoder,
+            "resblock_kernel_sizes": list(self.kernels),
+            "resblock_dilation_sizes": [[1, 3, 5]] * len(self.kernels),
+            "use_tanh_at_final": False,
+            "use_bias_at_final": False,
+            "activation": "snakebeta",
+            "snake_logscale": True,
+            "num_mels": 80,
+            "n_fft": 1024,
+            "hop_size": 256,
+            "win_size": 1024,
+            "sampling_rate": RATE,
+            "fmin": 0,
+            "fmax": None,
+        }
+
+
+def _conformer(width: int, inside: int, heads: int, blocks: int, factor: int) -> dict[str, Any]:
+    return {
+        "output_size": width,
+        "linear_units": inside,
+        "attention_heads": heads,
+        "num_blocks": blocks,
+        "input_layer": "conv2d2",
+        "perceiver_mult": factor,
+    }
+
+
+TINY = Size()
+REAL = Size(
+    codes=8192,
+    most=1815,
+    tokens=12_000,
+    layers=24,
+    heads=20,
+    narrow=1280,
+    conditioning=(512, 2048, 8, 6, 2),
+    emotion=(512, 1024, 4, 4, 2),
+    codec=(384, 2048, 12),
+    flow=(512, 8, 13),
+    wavenet=8,
+    vocoder=1536,
+    kernels=(3, 7, 11),
+    hearing=(24, 16, 4096),
+)
+"""The published models', with weights that make noise; for measuring."""
 _NAMES = {
     "gpt_checkpoint": "gpt.pth",
     "w2v_stat": "wav2vec2bert_stats.pt",
@@ -112,26 +196,6 @@ _NAMES = {
     "emo_matrix": "feat2.pt",
     "spk_matrix": "feat1.pt",
     "emo_num": EMOTIONS,
-}
-_VOCODER = {
-    "resblock": "1",
-    "num_gpus": 0,
-    "upsample_rates": [4, 4, 2, 2, 2, 2],
-    "upsample_kernel_sizes": [8, 8, 4, 4, 4, 4],
-    "upsample_initial_channel": 64,
-    "resblock_kernel_sizes": [3],
-    "resblock_dilation_sizes": [[1, 3, 5]],
-    "use_tanh_at_final": False,
-    "use_bias_at_final": False,
-    "activation": "snakebeta",
-    "snake_logscale": True,
-    "num_mels": 80,
-    "n_fft": 1024,
-    "hop_size": 256,
-    "win_size": 1024,
-    "sampling_rate": RATE,
-    "fmin": 0,
-    "fmax": None,
 }
 _SENTENCES = """HELLO WORLD , THIS IS A TINY TEST . THE QUICK BROWN FOX JUMPS OVER THE LAZY DOG !
 ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE TEN ? WHY NOT - ' ... VOICE MARK
@@ -150,7 +214,7 @@ def voice(name: str = "bird", pitch: float = 180.0, seconds: float = 3.0, rate: 
     return Prompt(name, f"test:{name}:{pitch}:{seconds}", Waveform(hum.astype(np.float32), rate))
 
 
-def save_two(home: Path) -> Path:
+def save_two(home: Path, size: Size = TINY) -> Path:
     """IndexTTS-2's files, as a deployment has them: the folder of checkpoints and the auxiliary models."""
     import sentencepiece
     from omegaconf import OmegaConf
@@ -165,7 +229,7 @@ def save_two(home: Path) -> Path:
 
     folder = home / "indextts" / "checkpoints"
     folder.mkdir(parents=True)
-    gpt = {**_GPT, "model_dim": 1280, "heads": 4, "layers": 1, "number_text_tokens": 400}
+    gpt = {**size.gpt, "model_dim": 1280, "heads": size.heads, "number_text_tokens": size.tokens}
     gpt |= {"use_mel_codes_as_input": True, "mel_length_compression": 1024, "train_solo_embeddings": False}
     gpt |= {"condition_type": "conformer_perceiver"}
     config = OmegaConf.create(
@@ -173,8 +237,8 @@ def save_two(home: Path) -> Path:
             **_NAMES,
             "dataset": {"bpe_model": "bpe.model", "sample_rate": 24_000, "squeeze": False},
             "gpt": gpt,
-            "semantic_codec": _CODEC,
-            "s2mel": _S2MEL,
+            "semantic_codec": size.semantic_codec,
+            "s2mel": size.s2mel,
             "qwen_emo_path": "qwen0.6bemo4-merge/",
             "vocoder": {"type": "bigvgan", "name": "nvidia/bigvgan_v2_22khz_80band_256x"},
             "version": 2.0,
@@ -202,14 +266,14 @@ def save_two(home: Path) -> Path:
     _save({"net": {name: part.state_dict() for name, part in parts.items()}}, folder / "s2mel.pth")
     _save_shared(folder, 1280)
     _save_emotions(folder / "qwen0.6bemo4-merge")
-    _save_auxiliary(home)
+    _save_auxiliary(home, size)
     codec = _hub(home, "amphion/MaskGCT") / "semantic_codec"
     codec.mkdir()
     save_model(build_semantic_codec(config.semantic_codec), str(codec / "model.safetensors"))
     return folder
 
 
-def save_two_five(home: Path) -> Path:
+def save_two_five(home: Path, size: Size = TINY) -> Path:
     """IndexTTS-2.5's files; needs `save_two` before it or `_save_auxiliary`, for both use the same auxiliary models."""
     from omegaconf import OmegaConf
 
@@ -223,8 +287,10 @@ def save_two_five(home: Path) -> Path:
     folder = home / "indextts25" / "checkpoints"
     folder.mkdir(parents=True)
     tokens = 256 + 2 + 99 + 11 + 4 + 6 + 30 + 20 + 1501  # bytes and the special tokens of the package's tokenizer
-    gpt = {**_GPT, "model_dim": 64, "heads": 2, "layers": 1, "number_text_tokens": tokens}
-    config = OmegaConf.create({**_NAMES, "gpt": gpt, "semantic_codec": _CODEC, "s2mel": _S2MEL, "version": 2.5})
+    gpt = {**size.gpt, "model_dim": size.narrow, "heads": size.heads, "number_text_tokens": tokens}
+    config = OmegaConf.create(
+        {**_NAMES, "gpt": gpt, "semantic_codec": size.semantic_codec, "s2mel": size.s2mel, "version": 2.5}
+    )
     OmegaConf.save(config, folder / "config.yaml")
     ranks = (f"{base64.b64encode(bytes([byte])).decode()} {byte}" for byte in range(256))
     (folder / "multilingual_zh_ja_yue_char_del.tiktoken").write_text("\n".join(ranks))
@@ -233,15 +299,16 @@ def save_two_five(home: Path) -> Path:
     parts = MyModel(config.s2mel).models
     _save({"net": {name: part.state_dict() for name, part in parts.items()}}, folder / "s2mel.pth")
     _save({"model": EnhancedCodec(**config.semantic_codec).state_dict()}, folder / "codec.pth")
-    _save_shared(folder, 64)
+    _save_shared(folder, size.narrow)
     if not _place(home, "facebook/w2v-bert-2.0").is_dir():
-        _save_auxiliary(home)
+        _save_auxiliary(home, size)
     return folder
 
 
 def _ending(weights: dict[str, Any], codes_per_s: float) -> dict[str, Any]:
     """The GPT's weights, with the end as likely as makes a sentence of it, and all that it is given of weight."""
     head, bias = weights["mel_head.weight"], weights["mel_head.bias"]
+    codes = len(bias) - 2
     wide = (1280 / head.shape[1]) ** 0.5
     for name, weight in weights.items():
         if name.startswith("gpt.h.") and weight.ndim == 2:
@@ -250,9 +317,9 @@ def _ending(weights: dict[str, Any], codes_per_s: float) -> dict[str, Any]:
             weight *= 0.02 * wide / weight.std()
     head *= 4  # what was said before is to matter
     bias[:] = 0.0
-    head[CODES:] = 0.0
-    bias[CODES] = -1e4  # the start is never said
-    bias[CODES + 1] = 2.0 if codes_per_s > 25 else 3.6
+    head[codes:] = 0.0
+    bias[codes] = -1e4  # the start is never said
+    bias[codes + 1] = 2.0 if codes_per_s > 25 else 3.6
     return weights
 
 
@@ -267,7 +334,7 @@ def _save_shared(folder: Path, width: int) -> None:
     _save(torch.randn(sum(EMOTIONS), width) * 0.5, folder / "feat2.pt")
 
 
-def _save_auxiliary(home: Path) -> None:
+def _save_auxiliary(home: Path, size: Size) -> None:
     from safetensors.torch import save_model
     from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
@@ -284,9 +351,9 @@ def _save_auxiliary(home: Path) -> None:
     extractor.save_pretrained(hearing)
     config = Wav2Vec2BertConfig(
         hidden_size=1024,
-        num_hidden_layers=17,
-        num_attention_heads=2,
-        intermediate_size=16,
+        num_hidden_layers=size.hearing[0],
+        num_attention_heads=size.hearing[1],
+        intermediate_size=size.hearing[2],
         feature_projection_input_dim=160,
         conv_depthwise_kernel_size=3,
         left_max_position_embeddings=8,
@@ -298,8 +365,8 @@ def _save_auxiliary(home: Path) -> None:
     speaker = CAMPPlus(feat_dim=80, embedding_size=192)
     _save(speaker.state_dict(), _hub(home, "funasr/campplus") / "campplus_cn_common.bin")
     vocoder = _hub(home, "nvidia/bigvgan_v2_22khz_80band_256x")
-    (vocoder / "config.json").write_text(json.dumps(_VOCODER))
-    _save({"generator": _audible(BigVGAN(AttrDict(_VOCODER))).state_dict()}, vocoder / "bigvgan_generator.pt")
+    (vocoder / "config.json").write_text(json.dumps(size.bigvgan))
+    _save({"generator": _audible(BigVGAN(AttrDict(size.bigvgan))).state_dict()}, vocoder / "bigvgan_generator.pt")
 
 
 def _audible(vocoder: Any) -> Any:
