@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oscine.text.normalise import Rules
@@ -288,6 +288,7 @@ def test_how_a_text_is_cut_into_pieces_changes_nothing(text: str, size: int) -> 
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.text(max_size=40), max_size=6), st.booleans())
+@example(["0\r "], True)
 def test_any_text_can_be_read(pieces: list[str], live: bool) -> None:
     for passage in read(pieces, live=live, speakers=["Alice"]):
         assert passage.text == passage.text.strip()

@@ -138,7 +138,7 @@ class Run:
         """The passages whose break is known."""
         if last and self._pending:
             if self._pending.after.kind != "pause":
-                self._pending = replace(self._pending, after=Break("none"))
+                self._pending = replace(self._pending, after=Break("none")) if self._pending.text else None
             self._hand_on()
         found, self._ready = self._ready, []
         return found
