@@ -101,14 +101,18 @@ class IndexTTSEngine(ABC):
         progress(f"{self.name} on {device}", None)
         try:
             with torch.random.fork_rng():  # constructing layers draws their first weights
-                self._model = self._load()
+                model = self._load()
+            with torch.inference_mode():
+                lanes = min(LANES, model.room(self._most_tokens))
+                model.warm_up(self._most_tokens)
         except torch.OutOfMemoryError:
             raise NotAvailable(
                 f"{self.name} does not fit into this GPU; set USE_FP16=true, or take one with more memory.",
                 code="out_of_memory",
             ) from None
         self._grammars.bring(progress)
-        self.info = replace(self._describe(), device=described(device))
+        self._model = model
+        self.info = replace(self._describe(), device=described(device), max_lanes=lanes)
         progress(self.name, 1.0)
 
     def capacity(self, utterance: Utterance) -> Capacity:
@@ -116,7 +120,7 @@ class IndexTTSEngine(ABC):
             return never(f"{self.name} speaks one speaker at a time.")
         if any(prompt.reference is None for prompt in utterance.prompts.values()):
             return never(f"{self.name} needs a recording of the voice; add one to the voice library.")
-        return NOW if self._model is not None and len(self._open) < LANES else LATER
+        return NOW if self._model is not None and len(self._open) < self.info.max_lanes else LATER
 
     def open(self, utterance: Utterance, stop: threading.Event) -> Lane:
         assert self._model is not None, "open before load"

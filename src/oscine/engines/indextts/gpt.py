@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 LEAST_VIEW: Final = 256
 """Slots that attention reads at least where a step is a graph; more in powers of two, a graph for each."""
+_SPARE: Final = 0.6
+"""So much of the memory that is free after loading goes to memories of what was said."""
 _WARM: Final = 2
 """Runs before a graph is captured: libraries choose their kernels and take their memory."""
 
@@ -126,6 +128,14 @@ class Replayed(Memory):
         self.length += 1
         return self._logits
 
+    def warm_up(self) -> None:
+        """Record the steps of all sizes."""
+        view = LEAST_VIEW
+        while self._captures and view not in self._graphs:
+            self._at[1] = min(view, self.slots) - 1
+            self._capture(min(view, self.slots))
+            view = min(2 * view, self.slots)
+
     def _step(self, view: int) -> None:
         weights, (place, at) = self._weights, self._at
         x = functional.embedding(self._tokens, weights.codes.weight) + weights.positions.weight[place]
@@ -175,6 +185,20 @@ class Memories:
         self._weights = weights
         self._replay = weights.head.weight.device.type == "cuda" if replay is None else replay
         self._free: dict[int, list[Replayed]] = {}
+
+    def fit(self, beams: int, slots: int) -> int | None:
+        """How many memories of that size the device has room for, beside what speech needs in passing; None: many."""
+        like = self._weights.head.weight
+        if like.device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(like.device)
+        return int(free * _SPARE / (2 * self._weights.layers * beams * slots * like.shape[-1] * like.element_size()))
+
+    def warm_up(self, beams: int, slots: int) -> None:
+        """Make a memory ready, with all its graphs."""
+        with self.memory(beams, slots) as memory:
+            if isinstance(memory, Replayed):
+                memory.warm_up()
 
     @contextmanager
     def memory(self, beams: int, slots: int) -> Iterator[Memory]:

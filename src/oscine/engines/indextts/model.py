@@ -25,6 +25,7 @@ SAMPLE_RATE: Final = 22_050
 FRAMES_PER_CODE: Final = 1.72
 """Frames of the mel spectrogram for each vector at 50 Hz."""
 
+_MANY: Final = 1_000
 _PROMPT_TOKEN: Final = 1
 """What stands for each place of the prompt in the list of tokens that `generate()` keeps."""
 
@@ -118,6 +119,22 @@ class Model(ABC):
     def most_tokens(self) -> int:
         """Tokens of a segment, at most."""
         return int(self.loaded.gpt.text_pos_embedding.emb.num_embeddings) - 2
+
+    def room(self, most_tokens: int) -> int:
+        """How many segments there is memory for at once, with three beams; at least one."""
+        fit = self.memories.fit(3, self._slots(most_tokens))
+        return _MANY if fit is None else max(1, fit)
+
+    def warm_up(self, most_tokens: int) -> None:
+        """Do once what a GPU is slow to do for the first time; nothing on a CPU."""
+        if self.device.type != "cuda":
+            return
+        for beams in (3, 1):
+            self.memories.warm_up(beams, self._slots(most_tokens))
+
+    def _slots(self, most_tokens: int) -> int:
+        """Slots of a segment, with what stands before its text."""
+        return 40 + min(most_tokens, self.most_tokens) + self.most_codes
 
     def voice(self, prompt: Prompt) -> Voice:
         """Hear a recording, unless it is known."""
