@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import closing
 from pathlib import Path
 from typing import Final, Generic, TypeVar, Unpack
 
-from oscine.api import Oscine
+from oscine.api import Oscine, Saved
 from oscine.api import Text as SyncText
 from oscine.audio.waveform import Waveform
 from oscine.config import Settings
@@ -100,6 +100,23 @@ class AsyncOscine:
             ),
         )
 
+    async def save_request(
+        self,
+        request: SpeechRequest,
+        folder: Path,
+        name: str,
+        *,
+        warnings: Iterable[str] = (),
+        on_progress: OnProgress | None = None,
+    ) -> Saved:
+        """See `Oscine.save_request`; `on_progress` is called in another thread."""
+        return await _awaited(
+            request.text,
+            lambda _text, cancel: self._oscine.save_request(
+                request, folder, name, warnings=warnings, on_progress=on_progress, cancel=cancel
+            ),
+        )
+
     def stream(
         self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
     ) -> AsyncStream[Waveform]:
@@ -132,6 +149,10 @@ class AsyncOscine:
             return self._oscine.stream_request(*SpeechRequest.parse(fields))
 
         return AsyncStream("", start)
+
+    def stream_request(self, request: SpeechRequest, warnings: Iterable[str] = ()) -> AsyncStream[bytes]:
+        """See `Oscine.stream_request`."""
+        return AsyncStream("", lambda _text: self._oscine.stream_request(request, warnings))
 
 
 class AsyncStream(AsyncIterator[T]):

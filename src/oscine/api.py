@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
 from oscine.audio.encode import Encoder
-from oscine.audio.formats import Format, nearest_rate
+from oscine.audio.formats import Format, bitrate_for, nearest_rate
 from oscine.audio.waveform import Samples, Waveform
 from oscine.config import Settings
 from oscine.delivery.cancel import Cancel
 from oscine.delivery.captions import captions, check_captions
-from oscine.delivery.choice import bitrate_of, check_bitrate, format_of, stream_format
+from oscine.delivery.choice import bitrate_of, check_bitrate, file_format, format_of, stream_format
 from oscine.delivery.files import check_target, naming, written_together
 from oscine.delivery.lexicons import Words, lexicon_of
 from oscine.delivery.speech import Speech
@@ -32,6 +33,17 @@ from oscine.text.normalise import Rules
 
 Text = str | Iterable[str]
 """Text, or an iterator of text that is still being written."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file that was made, and how."""
+
+    path: Path
+    format: Format
+    bitrate: int | None
+    """bit/s; None: the format has none, or the encoder chose."""
+    report: Report
 
 
 class Oscine:
@@ -126,7 +138,6 @@ class Oscine:
         SynthesisFailed, DeliveryFailed; then `path` is what it was before.
         """
         path = Path(path)
-        cancel = cancel or Cancel()
         targets = [(path, "output")]
         if captions_path is not None:
             targets.append((Path(captions_path), "captions"))
@@ -136,11 +147,46 @@ class Oscine:
         given = dict(options)
         chosen = format_of(path, _taken(given, "format"), _taken(dict(self._options), "format"))
         plan = self._plan(text, given, lexicon, rules)
+        title = (title or path.stem) if tags else None
+        return self._written(plan, chosen, targets, bitrate, title, on_progress, cancel or Cancel()).report
+
+    def save_request(
+        self,
+        request: SpeechRequest,
+        folder: Path,
+        name: str,
+        *,
+        warnings: Iterable[str] = (),
+        on_progress: OnProgress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Saved:
+        """Like `save`, for what `SpeechRequest.parse` made of a request from outside: `<name>.<format>` in `folder`.
+
+        The format is the one asked for, else the engine's own. A name that was written before keeps its seed.
+        """
+        plan = self._studio.plan(request, lexicon=self._lexicon, rules=self._rules, warnings=warnings)
+        chosen = file_format(request.format or plan.info.default_format)
+        path = folder / f"{name}.{chosen.value}"
+        check_target(path)
+        return self._written(plan, chosen, [(path, "output")], None, None, on_progress, cancel or Cancel())
+
+    def _written(
+        self,
+        plan: Plan,
+        chosen: Format,
+        targets: Sequence[tuple[Path, str]],
+        bitrate: int | None,
+        title: str | None,
+        on_progress: OnProgress | None,
+        cancel: Cancel,
+    ) -> Saved:
+        """Speak a plan into the first of `targets`; captions go into the second. Without `title` there are no tags."""
+        path = targets[0][0]
         if plan.request.seed is None:
             plan.seed = self._studio.spool.seed_for(str(path.absolute()), None)
         rate = self._rate(plan, chosen)
         bits = bitrate_of(plan, chosen, rate, bitrate)
-        facts = tags_for(plan, title=title or path.stem) if tags else None
+        facts = tags_for(plan, title=title) if title is not None else None
 
         def told(progress: Progress) -> None:
             cancel.check()
@@ -164,7 +210,7 @@ class Oscine:
             for (target, param), beside in zip(targets[1:], besides[1:], strict=True):
                 with naming(param):
                     beside.write_text(captions(report.segments, target.suffix), encoding="utf-8")
-        return report
+        return Saved(path, chosen, bitrate_for(chosen, rate, bits), report)
 
     def stream(
         self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
