@@ -71,6 +71,18 @@ class Settings(BaseModel):
     """Where everything that must last lies; see `home`."""
     audio_voices_dir: Folder | None = Field(default=None, validation_alias="AUDIO_VOICES_DIR", description=_FOLDER)
     audio_prompts_dir: Folder | None = Field(default=None, validation_alias="AUDIO_PROMPTS_DIR", description=_FOLDER)
+    output_audio_dir: Folder | None = Field(default=None, validation_alias="OUTPUT_AUDIO_DIR", description=_FOLDER)
+    """Where the worker's results lie before they are delivered; None: see `output_folder`."""
+    single_result: bool = Field(default=False, validation_alias="OSCINE_SINGLE_RESULT", description="true or false")
+    """Whether the worker answers with the bare document instead of a list that holds it, and never streams."""
+    max_result_mb: float = Field(
+        default=9.5, validation_alias="OSCINE_MAX_RESULT_MB", gt=0, le=20, description="a number of megabytes up to 20"
+    )
+    """What the platform takes of a job's result; larger ones go to the object store or stay on the volume."""
+    worker_jobs: int | None = Field(
+        default=None, validation_alias="OSCINE_WORKER_JOBS", ge=1, le=256, description="a number of jobs from 1 to 256"
+    )
+    """Jobs that a worker takes at once; None: as many as the engine has lanes."""
     cleanup_days: float = Field(
         default=2, validation_alias="CLEANUP_DAYS", ge=0, description="a number of days, 0 or more"
     )
@@ -239,6 +251,14 @@ class Settings(BaseModel):
     def indextts25_checkpoints(self) -> Path:
         """Where IndexTTS-2.5's files lie."""
         return self.indextts25_dir or self.home / "indextts25" / "checkpoints"
+
+    def output_folder(self, engine: str) -> Path:
+        """Where an engine's results lie until they are delivered: OUTPUT_AUDIO_DIR, else where the old workers had them."""
+        if self.output_audio_dir is not None:
+            return self.output_audio_dir
+        if engine == "vibevoice":
+            return self.home / "vibevoice" / "output"
+        return self.home / "indextts" / "output_audio"
 
     @property
     def spool(self) -> Path:

@@ -61,7 +61,7 @@ class PromptStore:
 
     def prompt_from_base64(self, text: str, name: str = "voice_audio") -> Prompt:
         """The same from base64, with or without a `data:` prefix and line breaks."""
-        return self.prompt_from_bytes(_decoded(text, name), name)
+        return self.prompt_from_bytes(decoded_base64(text, name), name)
 
     def _prepare(self, data: bytes, name: str, limits: Limits, field: str) -> Prompt:
         key = f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -92,7 +92,8 @@ class PromptStore:
         return decoded
 
 
-def _decoded(text: str, field: str) -> bytes:
+def decoded_base64(text: str, field: str) -> bytes:
+    """An upload from base64, with or without a `data:` prefix and line breaks. Raises InvalidRequest."""
     body = text.partition(",")[2] if text.lstrip(_WHITE_SPACE).startswith("data:") else text
     body = body.translate(_NO_WHITE_SPACE)
     if len(body) > -(-UPLOAD.max_bytes // 3) * 4:

@@ -1,0 +1,114 @@
+"""Whether a worker can do its work: for the action `health_check`, and before it takes its first job."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from oscine.errors import NotAvailable, OscineError
+from oscine.runpod.documents import Document
+
+if TYPE_CHECKING:
+    from oscine.delivery.store import ObjectStore
+    from oscine.runpod.worker import Worker
+
+LEAST_DISK_GB: Final = 0.5
+_Check = tuple[str, str]
+"""`pass`, `warn` or `fail`, and one sentence."""
+
+
+def health(worker: Worker, *, store: Callable[[], ObjectStore | None]) -> Document:
+    """The document of `health_check`. Blocks."""
+    checks = {
+        "configuration": _guarded(lambda: _configuration(worker)),
+        "hardware": _guarded(_hardware),
+        "s3": _guarded(lambda: _store(worker, store)),
+        "checkpoints": _guarded(lambda: _checkpoints(worker)),
+    }
+    failed = any(status == "fail" for status, _ in checks.values())
+    return {
+        "status": "unhealthy" if failed else "healthy",
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+        "checks": {name: {"status": status, "details": details} for name, (status, details) in checks.items()},
+    }
+
+
+def check_fit(worker: Worker) -> None:
+    """Raises NotAvailable where a job could not be done: the platform then starts another worker."""
+    for status, details in (_guarded(lambda: _configuration(worker)), _guarded(lambda: _engine(worker))):
+        if status == "fail":
+            raise NotAvailable(details)
+
+
+def _guarded(check: Callable[[], _Check]) -> _Check:
+    try:
+        return check()
+    except OscineError as error:
+        return "fail", error.message
+    except Exception as error:
+        return "fail", f"The check failed ({type(error).__name__})."
+
+
+def _configuration(worker: Worker) -> _Check:
+    settings = worker.settings
+    folder = worker.output.folder(settings.engine.lower())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return "fail", f"The folder for results cannot be written ({type(error).__name__}); set OUTPUT_AUDIO_DIR."
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < LEAST_DISK_GB:
+        return "fail", f"The volume has {free:.2f} GB left, less than {LEAST_DISK_GB} GB; make room."
+    return "pass", f"Results can be written; {free:.0f} GB are free."
+
+
+def _engine(worker: Worker) -> _Check:
+    engine = worker.studio.registry.get(worker.studio.registry.select(None, None))
+    missing = engine.missing()
+    if missing is not None and missing.remedy.startswith("pip "):
+        return "fail", f"The engine {engine.info.name} is missing {missing.what}; run: {missing.remedy}"
+    return "pass", f"The engine is {engine.info.name}."
+
+
+def _hardware() -> _Check:
+    if "torch" not in sys.modules:
+        return "pass", f"{os.cpu_count()} processors; no engine that needs a GPU is loaded."
+    import torch
+
+    if not torch.cuda.is_available():
+        return "warn", f"{os.cpu_count()} processors; PyTorch sees no GPU."
+    free, total = torch.cuda.mem_get_info()
+    name = torch.cuda.get_device_name()
+    return "pass", f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB of its memory are free."
+
+
+def _store(worker: Worker, store: Callable[[], ObjectStore | None]) -> _Check:
+    found = store()
+    if found is None:
+        required = worker.settings.s3_required
+        return ("fail" if required else "warn"), "No object store is configured; results come as base64."
+    found.check()
+    return "pass", "The object store can be written and gives links."
+
+
+def _checkpoints(worker: Worker) -> _Check:
+    engine = worker.studio.registry.get(worker.studio.registry.select(None, None))
+    missing = engine.missing()
+    if missing is not None:
+        return "fail", f"The engine {engine.info.name} is missing {missing.what}; run: {missing.remedy}"
+    problem = worker.readiness.problem
+    if problem is not None:
+        return "fail", problem.message
+    voices = len(worker.studio.library.names())
+    if engine.info.capabilities.cloning and not engine.info.capabilities.unprompted and not voices:
+        return "warn", f"The engine {engine.info.name} is complete, and there is no voice yet; add one with add_voice."
+    details: dict[str, Any] = {"engine": engine.info.name, "model": engine.info.version, "voices": voices}
+    return "pass", ", ".join(f"{name} {value}" for name, value in details.items())

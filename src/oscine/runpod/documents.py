@@ -1,0 +1,97 @@
+"""What a job answers with: the documents of docs/deploy-runpod.md."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from oscine.api import Saved
+from oscine.engines.protocol import EngineInfo
+from oscine.errors import OscineError
+from oscine.request import SpeechRequest
+from oscine.synthesis.result import Report
+
+Document = dict[str, Any]
+
+ITEM_BYTES: Final = 700_000
+"""What the platform takes of a job while it runs may have 1 MB; this leaves room for what it wraps around."""
+_SAID_BY_VIBEVOICE: Final = "success"
+_SAID: Final = "completed"
+
+
+def spoken(saved: Saved, info: EngineInfo, request: SpeechRequest, *, seconds: float) -> Document:
+    """The result of a job whose file is made; where it is comes later. `seconds`: from taking the job to here."""
+    return result(
+        saved.report,
+        info,
+        seconds=seconds,
+        filename=saved.path.name,
+        format=saved.format.value,
+        codec=saved.format.value,
+        bitrate=saved.bitrate,
+    )
+
+
+def result(
+    report: Report,
+    info: EngineInfo,
+    *,
+    seconds: float,
+    filename: str,
+    format: str,
+    codec: str,
+    bitrate: int | None,
+) -> Document:
+    """What is told of finished speech, however it is delivered."""
+    rounded = round(report.duration, 3)
+    return {
+        "status": _SAID_BY_VIBEVOICE if info.name == "vibevoice" else _SAID,
+        "filename": filename,
+        "format": format,
+        "sample_rate": report.sample_rate,
+        "duration_sec": rounded,
+        "warnings": list(report.warnings),
+        "segments": [asdict(segment) for segment in report.segments],
+        "metadata": {
+            "sample_rate": report.sample_rate,
+            "codec": codec,
+            "bitrate": bitrate,
+            "duration": rounded,
+            "device": info.device,
+            "engine": info.name,
+            "model": info.version,
+            "voice": report.voices[0] if report.voices else None,
+            "seed": report.seed,
+            "chunks": report.pieces,
+            "characters": report.characters,
+            "loudness_lufs": report.loudness_lufs,
+            "true_peak_dbtp": report.true_peak_dbtp,
+            "synthesis_seconds": round(report.synthesis_seconds, 3),
+            "real_time_factor": round(report.real_time_factor, 4),
+            "queue_seconds": round(max(0.0, seconds - report.synthesis_seconds), 3),
+        },
+    }
+
+
+def piece(data: bytes, index: int, format: str, sample_rate: int) -> Document:
+    """A part of a stream."""
+    return {
+        "status": "streaming",
+        "chunk": index + 1,
+        "index": index,
+        "format": format,
+        "audio_chunk": base64.b64encode(data).decode("ascii"),
+        "sample_rate": sample_rate,
+    }
+
+
+def failure(error: OscineError) -> Document:
+    """An error; RunPod ends the job as FAILED and shows the sentence."""
+    return {"error": error.message, "error_type": error.code or error.type}
+
+
+def warned(document: Mapping[str, Any], warnings: Iterable[str]) -> Document:
+    """A document with more warnings, each once."""
+    return {**document, "warnings": list(dict.fromkeys([*document["warnings"], *warnings]))}

@@ -1,0 +1,81 @@
+"""How far a job is, as the platform shows it while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final
+
+from oscine.synthesis.track import Progress
+
+log = logging.getLogger(__name__)
+
+EVERY_S: Final = 5.0
+"""A report is a request to the platform; short jobs make none."""
+
+
+class Reporter:
+    """Tells the platform how far a job is, every few seconds, for as long as it is entered.
+
+    Reports end before the job's result is sent, so that none of them arrives after it and takes its place.
+    """
+
+    def __init__(self, job: Mapping[str, Any], every_s: float = EVERY_S) -> None:
+        self._job = job
+        self._every_s = every_s
+        self._latest: Progress | None = None
+        self._pieces = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def told(self, progress: Progress) -> None:
+        """Called by the thread that writes the file."""
+        self._latest = progress
+        self._pieces += 1
+
+    async def __aenter__(self) -> Reporter:
+        if "id" in self._job:
+            self._task = asyncio.create_task(self._report())
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            latest = self._latest
+            if latest is None:
+                continue
+            self._latest = None
+            try:
+                await _send(self._job, self._described(latest))
+            except Exception as error:  # the job goes on
+                log.info("progress could not be told (%s)", type(error).__name__)
+
+    def _described(self, progress: Progress) -> dict[str, Any]:
+        factor = progress.elapsed_seconds / progress.audio_seconds if progress.audio_seconds else None
+        return {
+            "status": "in_progress",
+            "chunks": self._pieces,
+            "characters": progress.characters,
+            "audio_seconds": round(progress.audio_seconds, 2),
+            "elapsed_seconds": round(progress.elapsed_seconds, 2),
+            "real_time_factor": None if factor is None else round(factor, 4),
+            "at": round(time.time(), 3),
+        }
+
+
+async def _send(job: Mapping[str, Any], told: Mapping[str, Any]) -> None:
+    """As the SDK's `progress_update`, which starts a thread that may still be sending when the job is done."""
+    from runpod.http_client import AsyncClientSession
+    from runpod.serverless.modules.rp_http import send_result
+
+    async with AsyncClientSession() as session:
+        await send_result(session, {"status": "IN_PROGRESS", "output": dict(told)}, job)

@@ -1,0 +1,113 @@
+"""What a worker's jobs share: the engines, the voices, the object store, the results on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from oscine.aio import AsyncOscine
+from oscine.config import Settings
+from oscine.engines.protocol import EngineInfo
+from oscine.errors import EngineFailed, InvalidRequest, OscineError
+from oscine.http.readiness import Readiness
+from oscine.runpod import actions, speech
+from oscine.runpod.documents import Document, failure
+from oscine.runpod.output import Output
+from oscine.synthesis.studio import Studio
+
+if TYPE_CHECKING:
+    from oscine.delivery.store import ObjectStore
+
+log = logging.getLogger(__name__)
+
+Job = Mapping[str, Any]
+"""What the platform hands over: `id`, `input`, and `s3Config` where the request had one."""
+MOST_JOBS: Final = 32
+"""Jobs at once where an engine has more lanes; each is at most a thread that waits."""
+
+
+class Worker:
+    """Answers jobs. Belongs to one event loop; what takes time happens in threads."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.oscine = AsyncOscine(studio=studio)
+        self.output = Output(studio.settings)
+        self.readiness = Readiness(studio)
+        self.broken = False
+        """Whether the engine broke down for good: the platform is asked for another worker."""
+        self._store: ObjectStore | None = None
+        self._store_known = False
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the deployment."""
+        return self.studio.settings
+
+    @property
+    def store(self) -> ObjectStore | None:
+        """The deployment's object store; None: there is none. Raises InvalidRequest where it is half configured."""
+        if not self._store_known:
+            from oscine.delivery.store import ObjectStore
+
+            self._store = ObjectStore.from_settings(self.settings)
+            self._store_known = True
+        return self._store
+
+    def store_for(self, job: Job) -> ObjectStore | None:
+        """The object store of a job: the one that came with it, else the deployment's."""
+        asked = job.get("s3Config")
+        if not asked:
+            return self.store
+        if not isinstance(asked, Mapping):
+            raise InvalidRequest("s3Config must be an object.", param="s3Config")
+        from oscine.delivery.store import ObjectStore
+
+        return ObjectStore.from_s3_config(asked, self.settings)
+
+    def jobs_at_once(self, _current: int = 1) -> int:
+        """How many jobs the worker takes. The platform resizes only an idle worker, so this does not change."""
+        if self.settings.worker_jobs is not None:
+            return self.settings.worker_jobs
+        scheduler = self.readiness.scheduler
+        lanes = scheduler.engine.info.max_lanes if scheduler is not None and scheduler.ready else 1
+        return max(1, min(MOST_JOBS, lanes))
+
+    def info_of(self, engine: str) -> EngineInfo:
+        """An engine's facts, with what is known only since it was loaded."""
+        return self.studio.registry.get(engine).info
+
+    async def answer(self, job: Job) -> AsyncGenerator[Document, None]:
+        """The documents of a job: one, or the pieces of a stream and then one. Raises nothing but what cancels it."""
+        try:
+            async with aclosing(self._answer(job)) as documents:
+                async for document in documents:
+                    yield document
+        except EngineFailed as error:
+            self.broken = True
+            yield failure(error)
+        except OscineError as error:
+            yield failure(error)
+        except Exception as error:
+            log.error("a job failed (%s)", type(error).__name__)
+            log.debug("a job failed", exc_info=error)
+            yield {
+                "error": f"The worker failed ({type(error).__name__}); send the job again.",
+                "error_type": "server_error",
+            }
+
+    async def _answer(self, job: Job) -> AsyncGenerator[Document, None]:
+        fields = job.get("input")
+        if not isinstance(fields, Mapping):
+            raise InvalidRequest("input must be an object with the fields of a request, such as text.", param="input")
+        action = fields.get("action") or "speak"
+        if action != "speak":
+            yield await asyncio.to_thread(actions.act, self, job, action, fields)
+            return
+        async with aclosing(speech.speak(self, job, fields)) as documents:
+            async for document in documents:
+                yield document
+        await asyncio.to_thread(self.output.sweep)
