@@ -253,7 +253,7 @@ class Settings(BaseModel):
         return self.indextts25_dir or self.home / "indextts25" / "checkpoints"
 
     def output_folder(self, engine: str) -> Path:
-        """Where an engine's results lie until they are delivered: OUTPUT_AUDIO_DIR, else where the old workers had them."""
+        """Where an engine's results lie until they are delivered: OUTPUT_AUDIO_DIR, else where they always were."""
         if self.output_audio_dir is not None:
             return self.output_audio_dir
         if engine == "vibevoice":
