@@ -47,13 +47,20 @@ def test_engines_says_what_each_can_do_and_what_is_missing(machine: Machine):
     assert told.startswith("hibari ")
     for fact in ("default", "24000 Hz", "Apache-2.0", "heart", "oscine download hibari"):
         assert fact in told
-    hibari, vibevoice = json.loads(said(machine.oscine("engines", "--json")))
+    hibari, *others = json.loads(said(machine.oscine("engines", "--json")))
     assert {"name": "hibari", "default": True, "ready": True, "cloning": False, "voices": ["heart"]}.items() <= (
         hibari.items()
     )
-    facts = {"name": "vibevoice", "default": False, "ready": False, "cloning": True, "speakers": 4, "voices": []}
-    assert facts.items() <= vibevoice.items()
-    assert vibevoice["remedy"] == "oscine download vibevoice"
+    speakers = {"indextts2": 1, "indextts25": 1, "vibevoice": 4}
+    assert [engine["name"] for engine in others] == list(speakers)
+    for engine in others:
+        facts = {"default": False, "ready": False, "cloning": True, "voices": []}
+        assert facts.items() <= engine.items()
+        assert engine["speakers"] == speakers[engine["name"]]
+        brought = (f"oscine download {engine['name']}", f'pip install "oscine[{engine["name"]}]"')
+        assert engine["remedy"] in brought
+    for fact in ("Bilibili Model Use License", "100 million monthly users", "may not improve other AI models"):
+        assert told.count(fact) == 2, "those who could switch IndexTTS on are told what its licence asks of them"
 
 
 def test_a_download_without_network_ends_in_one_sentence_and_leaves_nothing(machine: Machine):
@@ -162,7 +169,7 @@ def test_engines_of_others_are_listed_also_where_one_is_broken(plugged: Machine)
     assert "hibari" in told
     assert "broken\n  missing    does not start (RuntimeError)" in told
     facts = {engine["name"]: engine for engine in json.loads(said(plugged.oscine("engines", "--json")))}
-    assert sorted(facts) == ["broken", "hibari", "tones", "vibevoice"]
+    assert sorted(facts) == ["broken", "hibari", "indextts2", "indextts25", "tones", "vibevoice"]
     assert (facts["broken"]["ready"], facts["tones"]["ready"]) == (False, True)
     checked = said(plugged.oscine("doctor"))
     assert [line[:12] for line in checked.splitlines() if "does not start" in line] == ["warn  broken"]
