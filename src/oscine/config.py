@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
@@ -43,6 +44,32 @@ def _bits(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
+def _address(value: object) -> object:
+    """The address of a store: no user, no query, which would be a secret or a mistake."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("no address") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("no address")
+    if parts.username is not None or parts.query or parts.fragment or any(sign.isspace() for sign in value):
+        raise ValueError("more than an address")
+    return value.rstrip("/")
+
+
+def _inside(value: object) -> object:
+    """What keys in a store begin with, without slashes around it; `.` and `..` would lead elsewhere."""
+    if not isinstance(value, str):
+        return value
+    parts = value.strip("/").split("/")
+    if parts != [""] and any(part in ("", ".", "..") or not part.isprintable() for part in parts):
+        raise ValueError("not inside")
+    return "/".join(parts)
+
+
 _FOLDER = "the path of a folder"
 _SECONDS = "a number of seconds above 0"
 _PORT = "a port from 0 to 65535"
@@ -50,6 +77,10 @@ Folder = Annotated[Path, BeforeValidator(_expand)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_keys)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
+Address = Annotated[str, BeforeValidator(_address)]
+_ADDRESS = "an address such as https://s3.example.com"
+WEEK_SECONDS = 604_800
+"""The longest that a link lives (AWS Signature Version 4, `X-Amz-Expires`)."""
 
 
 def debugging() -> bool:
@@ -204,6 +235,38 @@ class Settings(BaseModel):
     """So long a server that was asked to stop goes on with what is running."""
     log_text: bool = Field(default=False, validation_alias="OSCINE_LOG_TEXT", description="true or false")
     """Whether the server's log holds the text of requests."""
+
+    s3_endpoint_url: Address | None = Field(default=None, validation_alias="S3_ENDPOINT_URL", description=_ADDRESS)
+    """Where the object store is; with `s3_region` alone: AWS."""
+    s3_access_key_id: str | None = Field(default=None, validation_alias="S3_ACCESS_KEY_ID")
+    s3_secret_access_key: SecretStr | None = Field(default=None, validation_alias="S3_SECRET_ACCESS_KEY")
+    s3_bucket_name: str | None = Field(default=None, validation_alias="S3_BUCKET_NAME")
+    s3_region: str | None = Field(default=None, validation_alias="S3_REGION")
+    bucket_endpoint_url: Address | None = Field(
+        default=None, validation_alias="BUCKET_ENDPOINT_URL", description=_ADDRESS
+    )
+    """RunPod's name for the same, which may hold the bucket in its host or its path; the name with S3 comes first."""
+    bucket_access_key_id: str | None = Field(default=None, validation_alias="BUCKET_ACCESS_KEY_ID")
+    bucket_secret_access_key: SecretStr | None = Field(default=None, validation_alias="BUCKET_SECRET_ACCESS_KEY")
+    bucket_name: str | None = Field(default=None, validation_alias="BUCKET_NAME")
+    store_url: str | None = Field(default=None, validation_alias="OSCINE_STORE_URL")
+    """An object store of another kind, or a folder: `gs://`, `az://`, `file:///`."""
+    s3_required: bool = Field(default=False, validation_alias="S3_REQUIRED", description="true or false")
+    """Whether a result that could not be stored is an error."""
+    s3_presign_seconds: int = Field(
+        default=3600,
+        validation_alias="S3_PRESIGN_SECONDS",
+        ge=1,
+        le=WEEK_SECONDS,
+        description=f"a number of seconds from 1 to {WEEK_SECONDS}",
+    )
+    """So long a link can be used."""
+    s3_prefix: Annotated[str, BeforeValidator(_inside)] = Field(
+        default="", validation_alias="S3_PREFIX", description="a path without . and .. in it"
+    )
+    """What all keys begin with; nothing outside is read or written."""
+    s3_timeout_seconds: float = Field(default=60, validation_alias="S3_TIMEOUT_SECONDS", gt=0, description=_SECONDS)
+    """So long a request to the store may take, and so long it is tried again."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:

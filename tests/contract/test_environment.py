@@ -14,6 +14,15 @@ from oscine import config
 from oscine.config import Settings
 from oscine.errors import InvalidRequest
 
+NO_ADDRESSES = [
+    "s3.example.com",
+    "ftp://a",
+    "https://",
+    "https://user:key@a",
+    "https://a?b",
+    "https://a:port",
+    "https://a b",
+]
 VARIABLES: dict[str, tuple[str, Any, str, Any, list[str]]] = {
     "OSCINE_ENGINE": ("engine", "hibari", "vibevoice", "vibevoice", []),
     "OSCINE_VOLUME": ("volume", None, "/data", Path("/data"), []),
@@ -63,6 +72,20 @@ VARIABLES: dict[str, tuple[str, Any, str, Any, list[str]]] = {
     "OSCINE_STALL_SECONDS": ("stall_seconds", 300, "30", 30, ["0", "-1", "x"]),
     "OSCINE_DRAIN_SECONDS": ("drain_seconds", 30, "5", 5, ["0", "-1", "x"]),
     "OSCINE_LOG_TEXT": ("log_text", False, "true", True, ["perhaps"]),
+    "S3_ENDPOINT_URL": ("s3_endpoint_url", None, "https://s3.example.com/", "https://s3.example.com", NO_ADDRESSES),
+    "S3_ACCESS_KEY_ID": ("s3_access_key_id", None, "AKIA", "AKIA", []),
+    "S3_SECRET_ACCESS_KEY": ("s3_secret_access_key", None, "secret", SecretStr("secret"), []),
+    "S3_BUCKET_NAME": ("s3_bucket_name", None, "speech", "speech", []),
+    "S3_REGION": ("s3_region", None, "eu-central-1", "eu-central-1", []),
+    "BUCKET_ENDPOINT_URL": ("bucket_endpoint_url", None, "http://minio:9000/b", "http://minio:9000/b", NO_ADDRESSES),
+    "BUCKET_ACCESS_KEY_ID": ("bucket_access_key_id", None, "AKIA", "AKIA", []),
+    "BUCKET_SECRET_ACCESS_KEY": ("bucket_secret_access_key", None, "secret", SecretStr("secret"), []),
+    "BUCKET_NAME": ("bucket_name", None, "speech", "speech", []),
+    "OSCINE_STORE_URL": ("store_url", None, "gs://speech", "gs://speech", []),
+    "S3_REQUIRED": ("s3_required", False, "true", True, ["perhaps"]),
+    "S3_PRESIGN_SECONDS": ("s3_presign_seconds", 3600, "604800", 604_800, ["0", "604801", "1.5", "x"]),
+    "S3_PREFIX": ("s3_prefix", "", "/speech/of today/", "speech/of today", ["..", "a/../b", "a//b", "./a", "a/\x07"]),
+    "S3_TIMEOUT_SECONDS": ("s3_timeout_seconds", 60, "2.5", 2.5, ["0", "-1", "x"]),
 }
 
 

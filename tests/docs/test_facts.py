@@ -104,7 +104,7 @@ def test_every_setting_is_told_with_what_it_takes_and_its_default():
         takes, default = told[variable]
         if field.description:
             assert takes in field.description, variable
-        if field.default not in (None, ()):
+        if field.default not in (None, (), ""):
             shown = str(field.default)
             assert default == (shown.lower() if isinstance(field.default, bool) else shown), variable
 
