@@ -44,10 +44,11 @@ ENGINES = ["vibevoice", "indextts2", "indextts25", "serve", "runpod", "s3"]
 ASKED_FOR = [
     ("core", ["build"], []),
     ("serve", ["build"], ["serve"]),
-    ("dev", ["dev", "test", "build"], ["serve", "vibevoice", "quantize"]),
+    ("worker", ["build"], ["serve", "runpod", "s3"]),
+    ("dev", ["dev", "test", "build"], ["serve", "vibevoice", "quantize", "s3"]),
     ("indextts", ["test", "build"], ["indextts2", "indextts25", "vibevoice", "serve"]),
-    ("cpu", [], ENGINES),
-    ("gpu", [], ENGINES),
+    ("cpu", ["build"], ENGINES),
+    ("gpu", ["build"], ENGINES),
     *((lock, [lock], []) for lock in WITHOUT_THE_PACKAGE),
 ]
 """Each lock with the groups and the extras that it holds."""
