@@ -23,6 +23,8 @@ _TASK: Final = "文本情感分类"
 _MELANCHOLIC: Final = (
     "低落",
     "melanchol",
+    "melancol",
+    "melancól",
     "depress",
     "gloomy",
     "deprimid",
@@ -31,7 +33,7 @@ _MELANCHOLIC: Final = (
 )
 """With these words the model takes melancholy for sadness and sadness for melancholy."""
 _HIGHEST: Final = 1.2
-_PAIR: Final = re.compile(r'([^\s":.,{]+?)"?\s*:\s*(\d+(?:\.\d+)?|\.\d+)')
+_PAIR: Final = re.compile(r'([^\s":.,{]{1,12})"?\s*:\s*(\d+(?:\.\d+)?|\.\d+)')
 _LONGEST_ANSWER: Final = 128
 """Tokens; the model's answers have about 70."""
 _PATIENCE_S: Final = 20.0
