@@ -55,6 +55,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 create_app(self.service),
                 http=Protocol,
+                loop="asyncio",  # the one it was tried with, also where uvloop came with another package
                 ws="none",
                 lifespan="on",
                 log_config=None,
