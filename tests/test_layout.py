@@ -45,7 +45,7 @@ ASKED_FOR = [
     ("core", ["build"], []),
     ("serve", ["build"], ["serve"]),
     ("worker", ["build"], ["serve", "runpod", "s3"]),
-    ("dev", ["dev", "test", "build"], ["serve", "vibevoice", "quantize", "s3"]),
+    ("dev", ["dev", "test", "build"], ["serve", "vibevoice", "quantize", "s3", "runpod"]),
     ("indextts", ["test", "build"], ["indextts2", "indextts25", "vibevoice", "serve"]),
     ("cpu", ["build"], ENGINES),
     ("gpu", ["build"], ENGINES),

@@ -88,6 +88,11 @@ def debugging() -> bool:
     return bool(os.environ.get("OSCINE_DEBUG", "").strip())
 
 
+def set_default(name: str, value: str) -> None:
+    """Set a variable that another package reads when it is imported, unless the deployment has set it."""
+    os.environ.setdefault(name, value)
+
+
 class Settings(BaseModel):
     """What a deployment decides, each by an environment variable; an empty one counts as unset.
 
