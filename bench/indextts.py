@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +135,7 @@ def main(given: list[str]) -> bool:
     device = torch.device(asked.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     name = asked.size or ("real" if device.type == "cuda" else "tiny")
     if device.type == "cpu":
-        torch.set_num_threads(asked.threads or (1 if name == "tiny" else torch.get_num_threads()))
+        torch.set_num_threads(asked.threads or (1 if name == "tiny" else os.cpu_count() or 1))
     print(machine())
     kept = True
     with tempfile.TemporaryDirectory() as folder:
@@ -161,14 +161,14 @@ def _run(asked: argparse.Namespace, device: torch.device, size: str, home: Path,
     assert scheduler.failure is None, scheduler.failure
     bench = Bench(engine, asked.rounds, asked.codes, Verdict(), Package(engine, home))
     with _same_number_of_codes(bench.model, asked.codes):
-        for how in HOW:
-            _compare(bench, bench.scheduled(scheduler), how)
+        for how in HOW[: asked.ways]:
+            _compare(bench, bench.scheduled(scheduler), how, TEXTS[: asked.texts])
         _memory(bench, bench.scheduled(scheduler), device)
     scheduler.close()
     return bench.verdict.kept
 
 
-def _compare(bench: Bench, scheduled: Side, how: dict[str, object]) -> None:
+def _compare(bench: Bench, scheduled: Side, how: dict[str, object], texts: Sequence[str]) -> None:
     wish = Wish.of(how)
     beams, steps = wish.sampling.beams, wish.steps
     sides: list[Side] = [bench.own, bench.bare, scheduled]
@@ -176,8 +176,8 @@ def _compare(bench: Bench, scheduled: Side, how: dict[str, object]) -> None:
         side(_wanted(TEXTS[0], 0, how))
     found: list[list[Timing]] = [[] for _ in sides]
     for turn in range(bench.rounds):
-        for number, text in enumerate(TEXTS):
-            wanted = _wanted(text, 1 + turn * len(TEXTS) + number, how)
+        for number, text in enumerate(texts):
+            wanted = _wanted(text, 1 + turn * len(texts) + number, how)
             order = range(len(sides)) if (turn + number) % 2 else reversed(range(len(sides)))
             for index in order:
                 found[index].append(sides[index](wanted))
@@ -259,9 +259,10 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--codes", type=int, default=150, help="codes of each text; 50 a second of 2.0, 25 of 2.5")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--ways", type=int, default=len(HOW), help="the first so many of beams and steps")
+    parser.add_argument("--texts", type=int, default=len(TEXTS), help="the first so many texts")
     return parser
 
 
 if __name__ == "__main__":
-    threading.stack_size(0)
     sys.exit(not main(sys.argv[1:]))
