@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from oscine.runpod.worker import Worker
 
 LEAST_DISK_GB: Final = 0.5
+LEAST_GPU_GB: Final = 2.0
+"""Below it, no engine with weights could even begin."""
 _Check = tuple[str, str]
 """`pass`, `warn` or `fail`, and one sentence."""
 
@@ -38,11 +40,28 @@ def health(worker: Worker, *, store: Callable[[], ObjectStore | None]) -> Docume
     }
 
 
-def check_fit(worker: Worker) -> None:
-    """Raises NotAvailable where a job could not be done: the platform then starts another worker."""
-    for status, details in (_guarded(lambda: _configuration(worker)), _guarded(lambda: _engine(worker))):
-        if status == "fail":
-            raise NotAvailable(details)
+def fitness_checks(worker: Worker) -> list[Callable[[], None]]:
+    """What must hold before a job is taken; each raises NotAvailable, and the platform starts another worker.
+
+    Their names are what the platform shows.
+    """
+
+    def oscine_volume() -> None:
+        _demand(lambda: _configuration(worker))
+
+    def oscine_engine() -> None:
+        _demand(lambda: _engine(worker))
+
+    def oscine_gpu_memory() -> None:
+        _demand(lambda: _gpu_memory(worker))
+
+    return [oscine_volume, oscine_engine, oscine_gpu_memory]
+
+
+def _demand(check: Callable[[], _Check]) -> None:
+    status, details = _guarded(check)
+    if status == "fail":
+        raise NotAvailable(details)
 
 
 def _guarded(check: Callable[[], _Check]) -> _Check:
@@ -71,11 +90,30 @@ def _configuration(worker: Worker) -> _Check:
 
 
 def _engine(worker: Worker) -> _Check:
+    """What is not downloaded yet may come while the worker runs; what is not installed, or broke, will not."""
     engine = worker.studio.registry.get(worker.studio.registry.select(None, None))
     missing = engine.missing()
     if missing is not None and missing.remedy.startswith("pip "):
         return "fail", f"The engine {engine.info.name} is missing {missing.what}; run: {missing.remedy}"
+    problem = worker.readiness.problem
+    if problem is not None and missing is None:
+        return "fail", problem.message
     return "pass", f"The engine is {engine.info.name}."
+
+
+def _gpu_memory(worker: Worker) -> _Check:
+    """An engine that is loaded has what it needs; one that is not finds out whether others have taken it."""
+    scheduler = worker.readiness.scheduler
+    if "torch" not in sys.modules or (scheduler is not None and scheduler.ready):
+        return "pass", "No GPU memory is waited for."
+    import torch
+
+    if not torch.cuda.is_available():
+        return "pass", "PyTorch sees no GPU."
+    free = torch.cuda.mem_get_info()[0] / 1e9
+    if free < LEAST_GPU_GB:
+        return "fail", f"The GPU has {free:.1f} GB of its memory left, less than {LEAST_GPU_GB} GB; free some."
+    return "pass", f"{free:.1f} GB of the GPU's memory are free."
 
 
 def _hardware() -> _Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -10,7 +11,6 @@ from typing import Any, Final
 from oscine.api import Saved
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import OscineError
-from oscine.request import SpeechRequest
 from oscine.synthesis.result import Report
 
 Document = dict[str, Any]
@@ -21,7 +21,7 @@ _SAID_BY_VIBEVOICE: Final = "success"
 _SAID: Final = "completed"
 
 
-def spoken(saved: Saved, info: EngineInfo, request: SpeechRequest, *, seconds: float) -> Document:
+def spoken(saved: Saved, info: EngineInfo, *, seconds: float) -> Document:
     """The result of a job whose file is made; where it is comes later. `seconds`: from taking the job to here."""
     return result(
         saved.report,
@@ -90,6 +90,18 @@ def piece(data: bytes, index: int, format: str, sample_rate: int) -> Document:
 def failure(error: OscineError) -> Document:
     """An error; RunPod ends the job as FAILED and shows the sentence."""
     return {"error": error.message, "error_type": error.code or error.type}
+
+
+def fitted(document: Document) -> Document:
+    """A document that an item of a job may hold; of a very long text the times of the sentences are left out."""
+    if length(document) < ITEM_BYTES:
+        return document
+    return warned({**document, "segments": []}, ["The segments are more than a result may hold and were left out."])
+
+
+def length(document: Document) -> int:
+    """About how many bytes it takes on its way, and no fewer."""
+    return len(json.dumps(document))
 
 
 def warned(document: Mapping[str, Any], warnings: Iterable[str]) -> Document:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -19,10 +20,18 @@ from typing import Any, Final
 
 from oscine.config import Settings
 from oscine.delivery.files import naming, written_whole
+from oscine.engines.protocol import EngineInfo
+from oscine.errors import OscineError
 from oscine.runpod.documents import Document
+
+log = logging.getLogger(__name__)
 
 _SWEEP_S: Final = 3_600.0
 """How often old files are looked for."""
+_YOUNG_S: Final = 3_600.0
+"""What was touched so lately may be in the making, by any worker that shares the volume."""
+_STEM: Final = 48
+"""Characters of its name that a file in the making has in its own; see `delivery.files`."""
 _NO_PART: Final = frozenset({"session_id", "stream", "stream_tail_ms", "stream_crossfade_ms", "action"})
 """Fields of a request that do not change what a file holds."""
 
@@ -34,8 +43,10 @@ class Record:
     document: Document
     path: Path
     """Where its file is, or was before it was uploaded."""
-    s3_key: str | None
+    s3_key: str | None = None
     """Where its copy is in the object store."""
+    e_tag: str | None = None
+    """What tells that copy from another that took its name."""
 
 
 class Output:
@@ -77,46 +88,61 @@ class Output:
             path = folder / document["filename"]
             if found["identity"] != identity or path.parent != folder:
                 return None
-            record = Record(document, path, found["s3_key"])
+            record = Record(document, path, found["s3_key"], found["e_tag"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return record if record.s3_key is not None or path.is_file() else None
 
-    def keep(self, engine: str, session: str, identity: str, record: Record) -> None:
-        """Remember a result. Raises DeliveryFailed, InvalidRequest."""
-        folder = self.folder(engine)
-        told = {"identity": identity, "document": record.document, "s3_key": record.s3_key}
-        with written_whole(_record(folder, session), param="OUTPUT_AUDIO_DIR") as beside:
-            beside.write_text(json.dumps(told), "utf-8")
+    def keep(self, engine: str, session: str, identity: str, record: Record) -> bool:
+        """Remember a result; whether that was possible. Without it, a repeat only takes longer."""
+        told = {
+            "identity": identity,
+            "document": record.document,
+            "s3_key": record.s3_key,
+            "e_tag": record.e_tag,
+        }
+        try:
+            with written_whole(_record(self.folder(engine), session), param="OUTPUT_AUDIO_DIR") as beside:
+                beside.write_text(json.dumps(told), "utf-8")
+        except (OscineError, OSError) as error:
+            log.warning("a result could not be remembered (%s)", type(error).__name__)
+            return False
+        return True
 
     def sweep(self, *, now: float | None = None) -> int:
-        """Remove what is older than CLEANUP_DAYS and no session's that has a turn now; how many files that were."""
+        """Remove what is older than CLEANUP_DAYS and in nobody's hands; how many files that were."""
         now = time.time() if now is None else now
         if now - self._swept < _SWEEP_S:
             return 0
         self._swept = now
+        folders = {self._settings.output_folder(engine) for engine in ("vibevoice", "")}
+        return sum(self._sweep(folder, now) for folder in folders)
+
+    def _sweep(self, folder: Path, now: float) -> int:
         removed = 0
-        for engine in ("vibevoice", "indextts2", "hibari"):
-            with suppress(OSError):
-                for entry in os.scandir(self._settings.output_folder(engine)):
-                    removed += self._remove_old(entry, now)
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                removed += self._removed(entry, now)
         return removed
 
-    def _remove_old(self, entry: os.DirEntry[str], now: float) -> bool:
-        session = entry.name.lstrip(".").partition(".")[0]
-        busy = any(session == name.partition(".")[0] for name in self._sessions)
+    def _removed(self, entry: os.DirEntry[str], now: float) -> bool:
+        name = entry.name.lstrip(".")
+        if any(name.startswith(session.lstrip(".")[:_STEM]) for session in list(self._sessions)):
+            return False
         with suppress(OSError):
-            old = entry.stat(follow_symlinks=False).st_mtime < now - self._settings.cleanup_days * 86_400
-            if old and not busy and entry.is_file(follow_symlinks=False):
+            age = now - entry.stat(follow_symlinks=False).st_mtime
+            if age > max(_YOUNG_S, self._settings.cleanup_days * 86_400) and entry.is_file(follow_symlinks=False):
                 Path(entry.path).unlink()
                 return True
         return False
 
 
-def identity_of(fields: Mapping[str, Any]) -> str:
+def identity_of(fields: Mapping[str, Any], engine: EngineInfo) -> str:
     """Tells requests apart that ask for different files; the session's name is no part of it."""
     asked = {name: value for name, value in fields.items() if name not in _NO_PART}
-    text = json.dumps(asked, sort_keys=True, ensure_ascii=True, default=str, separators=(",", ":"))
+    text = json.dumps(
+        [engine.name, engine.version, asked], sort_keys=True, ensure_ascii=True, default=str, separators=(",", ":")
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -15,12 +15,15 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 5.0
 """A report is a request to the platform; short jobs make none."""
+_LAST_S: Final = 10.0
+"""So long a result waits for a report that is on its way."""
 
 
 class Reporter:
     """Tells the platform how far a job is, every few seconds, for as long as it is entered.
 
-    Reports end before the job's result is sent, so that none of them arrives after it and takes its place.
+    Reports end before the job's result is sent, so that none of them arrives after it and takes its place. One that is
+    on its way is waited for: the platform might read a connection that was given up after the result's.
     """
 
     def __init__(self, job: Mapping[str, Any], every_s: float = EVERY_S) -> None:
@@ -28,6 +31,7 @@ class Reporter:
         self._every_s = every_s
         self._latest: Progress | None = None
         self._pieces = 0
+        self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def told(self, progress: Progress) -> None:
@@ -43,21 +47,29 @@ class Reporter:
     async def __aexit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
     ) -> None:
+        self._over.set()
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=_LAST_S)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _report(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_s)
-            latest = self._latest
+        while not await self._waited():
+            latest, self._latest = self._latest, None
             if latest is None:
                 continue
-            self._latest = None
             try:
                 await _send(self._job, self._described(latest))
             except Exception as error:  # the job goes on
                 log.info("progress could not be told (%s)", type(error).__name__)
+
+    async def _waited(self) -> bool:
+        """Wait for the next report's time; whether the job is over instead."""
+        try:
+            await asyncio.wait_for(self._over.wait(), self._every_s)
+        except TimeoutError:
+            return False
+        return True
 
     def _described(self, progress: Progress) -> dict[str, Any]:
         factor = progress.elapsed_seconds / progress.audio_seconds if progress.audio_seconds else None

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
+import secrets
 import time
 import wave
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from oscine.audio.formats import Format
 from oscine.delivery.choice import stream_format
+from oscine.delivery.files import naming
 from oscine.errors import DeliveryFailed
 from oscine.request import SpeechRequest
 from oscine.runpod import documents
@@ -22,99 +24,153 @@ from oscine.runpod.progress import Reporter
 
 if TYPE_CHECKING:
     from oscine.delivery.store import ObjectStore
+    from oscine.delivery.upload import Stored
     from oscine.runpod.worker import Job, Worker
+
+T = TypeVar("T")
 
 FIRST_PIECE: Final = 1
 PIECE_BYTES: Final = 48_000
 """Bytes that a piece has at least after the first: each is a request to the platform."""
 MOST_PIECE_BYTES: Final = 480_000
 """Bytes that a piece has at most: below 700 KB as base64 with what stands around it."""
+_SHARE: Final = 0.8
+"""Of a result, that its pieces may be; the rest is for what stands around them, and for the last document."""
 _BASE64: Final = 4 / 3
 
 
 async def speak(worker: Worker, job: Job, fields: Mapping[str, Any]) -> AsyncGenerator[Document, None]:
     """The documents of a job that speaks. Raises OscineError."""
     request, warnings = SpeechRequest.parse({name: value for name, value in fields.items() if name != "action"})
-    store = worker.store_for(job)
+    store = await asyncio.to_thread(worker.store_for, job)
+    if store is None and worker.settings.s3_required:
+        raise DeliveryFailed("S3_REQUIRED is set and no object store is configured; set the S3_ variables.")
     if request.stream and not worker.settings.single_result:
         async with aclosing(_stream(worker, job, request, warnings, store)) as pieces:
             async for item in pieces:
                 yield item
         return
     request = request.model_copy(update={"stream": False})
-    document = await _file(worker, job, request, warnings, fields, store)
-    audio = document.pop("audio_base64", None)
-    if audio is None or len(audio) < ITEM_BYTES or worker.settings.single_result:
-        yield document if audio is None else {**document, "audio_base64": audio}
+    document = await _File(worker, job, request, fields, store).document(warnings)
+    audio = document.get("audio_base64")
+    if audio is None or documents.length(document) < ITEM_BYTES or worker.settings.single_result:
+        yield document
         return
     # What is yielded goes to /stream at once, which takes less than a result may have; what the job has yielded is its
     # result at the end, so the sound joins the same document afterwards.
+    del document["audio_base64"]
     yield document
     document["audio_base64"] = audio
 
 
-async def _file(
-    worker: Worker,
-    job: Job,
-    request: SpeechRequest,
-    warnings: list[str],
-    fields: Mapping[str, Any],
-    store: ObjectStore | None,
-) -> Document:
-    taken = time.monotonic()
-    session = session_of(request.session_id, job.get("id"))
-    engine = worker.studio.engine_of(request).name
-    identity = identity_of(fields)
-    output = worker.output
-    async with output.session(session):
-        record = await asyncio.to_thread(output.recall, engine, session, identity)
-        if record is None:
-            folder = await asyncio.to_thread(output.folder, engine)
-            async with Reporter(job) as reporter:
-                saved = await worker.oscine.save_request(
-                    request, folder, session, warnings=warnings, on_progress=reporter.told
-                )
-            document = documents.spoken(saved, worker.info_of(engine), request, seconds=time.monotonic() - taken)
-            record = Record(document, saved.path, None)
-            await asyncio.to_thread(output.keep, engine, session, identity, record)
-        return await asyncio.to_thread(_deliver, worker, record, engine, session, identity, store)
+class _File:
+    """A job that is spoken into a file, or was before."""
 
+    def __init__(
+        self,
+        worker: Worker,
+        job: Job,
+        request: SpeechRequest,
+        fields: Mapping[str, Any],
+        store: ObjectStore | None,
+    ) -> None:
+        self._taken = time.monotonic()
+        self._worker = worker
+        self._job = job
+        self._request = request
+        self._store = store
+        info = worker.studio.engine_of(request)
+        self._engine = info.name
+        self._session = session_of(request.session_id, job.get("id"))
+        self._identity = identity_of(fields, info)
 
-def _deliver(
-    worker: Worker, record: Record, engine: str, session: str, identity: str, store: ObjectStore | None
-) -> Document:
-    """A link to the file in the object store, else the file itself; it stays on the volume where neither can be."""
-    document, settings = record.document, worker.settings
-    if store is not None:
+    async def document(self, warnings: list[str]) -> Document:
+        """The result, delivered. Raises OscineError."""
+        async with self._worker.output.session(self._session):
+            record = await asyncio.to_thread(self._recalled)
+            if record is None:
+                record = await self._spoken(warnings)
+            return await _to_its_end(asyncio.to_thread(self._delivered, record))
+
+    def _recalled(self) -> Record | None:
+        """What an earlier attempt, or an equal request of this session, has left."""
+        record = self._worker.output.recall(self._engine, self._session, self._identity)
+        if record is None or record.path.is_file() or self._is_stored(record):
+            return record
+        return None
+
+    async def _spoken(self, warnings: list[str]) -> Record:
+        output, engine = self._worker.output, self._engine
+        folder = await asyncio.to_thread(output.folder, engine)
+        async with Reporter(self._job) as reporter:
+            saved = await self._worker.oscine.save_request(
+                self._request, folder, self._session, warnings=warnings, on_progress=reporter.told
+            )
+        seconds = time.monotonic() - self._taken
+        document = documents.fitted(documents.spoken(saved, self._worker.info_of(engine), seconds=seconds))
+        record = Record(document, saved.path)
+        await asyncio.to_thread(output.keep, engine, self._session, self._identity, record)
+        return record
+
+    def _delivered(self, record: Record) -> Document:
+        """A link to the file in the object store, else the file itself; it stays on the volume if neither can be."""
+        settings, document = self._worker.settings, record.document
+        if self._store is not None:
+            try:
+                return self._linked(record, self._store)
+            except DeliveryFailed as error:
+                if settings.s3_required or not record.path.is_file():
+                    raise DeliveryFailed(f"{error.message} {self._again(record)}", code=error.code) from None
+                document = documents.warned(document, [f"{error.message} The audio is in audio_base64 instead."])
+        size = record.path.stat().st_size
+        if size * _BASE64 + documents.length(document) > settings.max_result_mb * 1e6:
+            raise DeliveryFailed(
+                f"The result has {size / 1e6:.1f} MB, more than the platform delivers; configure an object store (the"
+                f" S3_ variables). {self._again(record)}",
+                code="result_too_large",
+            )
+        return {**document, "audio_base64": base64.b64encode(record.path.read_bytes()).decode("ascii")}
+
+    def _linked(self, record: Record, store: ObjectStore) -> Document:
+        key, path = record.s3_key, record.path
+        if key is None or not self._is_stored(record):
+            media_type = Format(record.document["format"]).media_type
+            stored = store.upload(path, path.name, content_type=media_type, filename=path.name)
+            key = stored.key
+            stored_record = Record(record.document, path, key, stored.e_tag)
+            if self._worker.output.keep(self._engine, self._session, self._identity, stored_record):
+                path.unlink(missing_ok=True)
+        link = store.link(key, self._worker.settings.s3_presign_seconds)
+        return {**record.document, "url": link, "audio_url": link, "s3_key": key}
+
+    def _is_stored(self, record: Record) -> bool:
+        """Whether the record's copy is in this job's store, and no other file has taken its name."""
+        if self._store is None or record.s3_key is None:
+            return False
         try:
-            key = record.s3_key
-            if key is None or store.find(key) is None:
-                stored = store.upload(
-                    record.path,
-                    record.path.name,
-                    content_type=Format(document["format"]).media_type,
-                    filename=record.path.name,
-                )
-                key = stored.key
-                worker.output.keep(engine, session, identity, Record(document, record.path, key))
-                record.path.unlink(missing_ok=True)
-            link = store.link(key, settings.s3_presign_seconds)
-            return {**document, "url": link, "audio_url": link, "s3_key": key}
-        except DeliveryFailed as error:
-            if settings.s3_required or not record.path.is_file():
-                raise
-            document = documents.warned(document, [f"{error.message} The audio is in audio_base64 instead."])
-    elif settings.s3_required:
-        raise DeliveryFailed("S3_REQUIRED is set and no object store is configured; set the S3_ variables.")
-    size = record.path.stat().st_size
-    if size * _BASE64 + _length(document) > settings.max_result_mb * 1e6:
-        raise DeliveryFailed(
-            f"The result has {size / 1e6:.1f} MB, more than the platform delivers; configure an object store (S3_*), "
-            f"then send the job again with session_id {session}: the file {record.path.name} is kept for "
-            f"{settings.cleanup_days:g} days.",
-            code="result_too_large",
+            found = self._store.find(record.s3_key)
+        except DeliveryFailed:
+            return False
+        return found is not None and found.e_tag == record.e_tag
+
+    def _again(self, record: Record) -> str:
+        return (
+            f"The file {record.path.name} is kept for {self._worker.settings.cleanup_days:g} days: send the job again"
+            f" with session_id {self._session} to get it without speaking it again."
         )
-    return {**document, "audio_base64": base64.b64encode(record.path.read_bytes()).decode("ascii")}
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Do work that a thread cannot be called back from; where the job is cancelled, when that is done.
+
+    Otherwise the next job of the same session would meet it.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _stream(
@@ -124,118 +180,149 @@ async def _stream(
     taken = time.monotonic()
     name = request.format or "pcm_16"
     format = stream_format(name)
-    sent: list[Document] = []
-    held, total, count = b"", 0, 0
     session = session_of(request.session_id, job.get("id"))
-    copy = await asyncio.to_thread(_Copy, worker, request, session, format) if store is not None else None
     spoken = worker.oscine.stream_request(request.model_copy(update={"format": format.value}), warnings)
+    pieces = _Pieces(name, worker.settings.max_result_mb)
+    copy = None
     try:
+        if store is not None:
+            folder = await asyncio.to_thread(worker.output.folder, worker.studio.engine_of(request).name)
+            copy = _Copy(folder, session, format)
         async for data in spoken:
             assert spoken.opening is not None
-            held += data
+            rate = spoken.opening.sample_rate
             if copy is not None:
-                await asyncio.to_thread(copy.write, data, spoken.opening.sample_rate)
-            while len(held) >= (PIECE_BYTES if count else FIRST_PIECE):
-                item = documents.piece(held[:MOST_PIECE_BYTES], count, str(name), spoken.opening.sample_rate)
-                held, count, total = held[MOST_PIECE_BYTES:], count + 1, total + len(item["audio_chunk"])
-                sent.append(item)
+                await asyncio.to_thread(copy.write, data, rate)
+            for item in pieces.made_of(data, rate):
                 yield item
-                _forget(sent, total, worker.settings.max_result_mb)
+                pieces.were_sent()
         report, opening = spoken.report, spoken.opening
         assert report is not None
         assert opening is not None
-        if held:
-            item = documents.piece(held, count, str(name), opening.sample_rate)
-            count, total = count + 1, total + len(item["audio_chunk"])
-            sent.append(item)
+        for item in pieces.rest(opening.sample_rate):
             yield item
-        forgotten = _forget(sent, total, worker.settings.max_result_mb)
+        pieces.were_sent()
         document = documents.result(
             report,
             worker.info_of(report.engine),
             seconds=time.monotonic() - taken,
             filename=f"{session}.{format.value}",
-            format=format.value,
+            format=name,
             codec=format.value,
             bitrate=None,
         )
-        if forgotten:
+        if pieces.forgotten:
             document = documents.warned(
                 document, ["The pieces are more than a result may hold: their sound was sent to /stream alone."]
             )
         if copy is not None and store is not None:
-            document = await asyncio.to_thread(_upload_copy, copy, store, worker, document)
-        yield {**document, "status": "complete", "total_chunks": count}
+            document = await _to_its_end(asyncio.to_thread(_stored, copy, store, worker, document))
+        yield documents.fitted({**document, "status": "complete", "total_chunks": pieces.count})
     finally:
         await spoken.aclose()
         if copy is not None:
             await asyncio.to_thread(copy.close)
 
 
-def _forget(sent: list[Document], total: int, most_mb: float) -> bool:
-    """Drop the sound of pieces that were sent where all of them are more than the platform takes in the end.
+class _Pieces:
+    """The sound of a stream, cut into items; remembers those that the platform's SDK holds on to."""
 
-    The platform's SDK holds on to every piece for the job's result, and loses a result that is too large.
-    """
-    if total <= 0.8 * most_mb * 1e6:
-        return False
-    for item in sent:
-        item["audio_chunk"] = ""
-    sent.clear()
-    return True
+    def __init__(self, format: str, most_mb: float) -> None:
+        self.count = 0
+        self.forgotten = False
+        self._format = format
+        self._most = _SHARE * most_mb * 1e6
+        self._held = b""
+        self._sent: list[Document] = []
+        self._total = 0
+
+    def made_of(self, data: bytes, sample_rate: int) -> Iterator[Document]:
+        """Items of what has come, the first of them at once."""
+        self._held += data
+        while len(self._held) >= (PIECE_BYTES if self.count else FIRST_PIECE):
+            yield self._item(sample_rate)
+
+    def rest(self, sample_rate: int) -> Iterator[Document]:
+        """What is left at the end."""
+        while self._held:
+            yield self._item(sample_rate)
+
+    def were_sent(self) -> None:
+        """Drop the sound of items that were sent, where all of them are more than the platform takes in the end.
+
+        The SDK holds on to every item for the job's result, and loses a result that is too large.
+        """
+        if self._total > self._most:
+            for item in self._sent:
+                item["audio_chunk"] = ""
+            self._sent.clear()
+            self.forgotten = True
+
+    def _item(self, sample_rate: int) -> Document:
+        data, self._held = self._held[:MOST_PIECE_BYTES], self._held[MOST_PIECE_BYTES:]
+        item = documents.piece(data, self.count, self._format, sample_rate)
+        self.count += 1
+        self._total += len(item["audio_chunk"])
+        self._sent.append(item)
+        return item
 
 
-def _upload_copy(copy: _Copy, store: ObjectStore, worker: Worker, document: Document) -> Document:
-    copy.finish()
-    name = copy.path.name
+def _stored(copy: _Copy, store: ObjectStore, worker: Worker, document: Document) -> Document:
+    """The result with a link to the stream's copy."""
     try:
-        stored = store.upload(copy.path, name, content_type=Format(copy.path.suffix[1:]).media_type, filename=name)
+        stored = copy.upload(store)
         link = store.link(stored.key, worker.settings.s3_presign_seconds)
     except DeliveryFailed as error:
         if worker.settings.s3_required:
             raise
         return documents.warned(document, [f"{error.message} The audio was streamed."])
-    return {**document, "filename": name, "url": link, "audio_url": link, "s3_key": stored.key}
+    return {
+        **document,
+        "filename": copy.name,
+        "format": copy.format.value,
+        "url": link,
+        "audio_url": link,
+        "s3_key": stored.key,
+    }
 
 
 class _Copy:
     """What is streamed, as a file for the object store; raw samples become a WAV file."""
 
-    def __init__(self, worker: Worker, request: SpeechRequest, session: str, format: Format) -> None:
-        folder = worker.output.folder(worker.studio.engine_of(request).name)
-        ending = Format.WAV if format is Format.PCM else format
-        self.path = folder / f"{session}.{ending.value}"
-        self._part = folder / f".{session}.stream.part"
-        self._file: Any = None
+    def __init__(self, folder: Path, session: str, format: Format) -> None:
+        self.format = Format.WAV if format is Format.PCM else format
+        self.name = f"{session}.{self.format.value}"
+        # Of its own: the same session may have another job.
+        self._part = folder / f".{session[:48]}.{secrets.token_hex(4)}.stream.part"
         self._raw = format is Format.PCM
+        self._file: Any = None
 
     def write(self, data: bytes, sample_rate: int) -> None:
-        """Add bytes of the stream."""
-        if self._file is None and self._raw:
-            self._file = wave.open(str(self._part), "wb")  # noqa: SIM115 - closed by `close`
-            self._file.setnchannels(1)
-            self._file.setsampwidth(2)
-            self._file.setframerate(sample_rate)
-        elif self._file is None:
-            self._file = self._part.open("wb")
-        (self._file.writeframes if self._raw else self._file.write)(data)
+        """Add bytes of the stream. Raises DeliveryFailed."""
+        with naming("OUTPUT_AUDIO_DIR"):
+            if self._file is None and self._raw:
+                self._file = wave.open(str(self._part), "wb")  # noqa: SIM115 - closed by `close`
+                self._file.setnchannels(1)
+                self._file.setsampwidth(2)
+                self._file.setframerate(sample_rate)
+            elif self._file is None:
+                self._file = self._part.open("wb")
+            (self._file.writeframesraw if self._raw else self._file.write)(data)
 
-    def finish(self) -> None:
-        """Give the file its name."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        self._part.replace(self.path)
+    def upload(self, store: ObjectStore) -> Stored:
+        """Hand the finished file over. Raises DeliveryFailed."""
+        self._finish()
+        return store.upload(self._part, self.name, content_type=self.format.media_type, filename=self.name)
 
     def close(self) -> None:
         """Leave nothing behind; idempotent."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        for path in (self._part, self.path):
-            path.unlink(missing_ok=True)
+        with suppress(OSError, DeliveryFailed):
+            self._finish()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
 
-
-def _length(document: Document) -> int:
-
-    return len(json.dumps(document))
+    def _finish(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with naming("OUTPUT_AUDIO_DIR"):
+                file.close()

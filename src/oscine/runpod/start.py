@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
-from oscine.config import Settings
+from oscine.config import Settings, set_default
 from oscine.errors import NotAvailable, OscineError
-from oscine.runpod.checks import check_fit
+from oscine.runpod.checks import fitness_checks
 from oscine.runpod.handler import make_handler
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
@@ -22,47 +22,52 @@ def main(arguments: Sequence[str]) -> int:
     """Load the engine and take jobs until the platform ends the worker; with `--warmup`, only load it. Exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("oscine").setLevel(logging.INFO)
+    warmup = "--warmup" in arguments
     try:
-        worker = Worker(Studio(Settings.from_env(), on_progress=_told))
+        settings = Settings.from_env()
+        if warmup:
+            settings = settings.model_copy(update={"preload": "always"})
+        worker = Worker(Studio(settings, on_progress=_told))
         worker.store  # noqa: B018 - a configuration that cannot be is told before a job finds it
-        if "--warmup" in arguments:
-            prepare(worker, always=True)
-            log.info("warm")
-            worker.studio.close()
-            return 0
-        prepare(worker, always=worker.settings.preload == "always")
+        if not warmup:
+            _begin_to_import_the_sdk()
+        prepare(worker)
     except OscineError as error:
         log.error("%s", error.message)
         return error.exit_code
+    if warmup:
+        log.info("warm")
+        worker.studio.close()
+        return 0
     take_jobs(worker)
     return 0
 
 
-def prepare(worker: Worker, *, always: bool) -> None:
-    """Load the engine before the first job, where the settings say so. Raises OscineError, if `always`.
+def prepare(worker: Worker) -> None:
+    """Load the engine and have it speak, where the settings say so, before the first job.
 
-    Where the platform freezes a worker that is ready, it is thawed with the engine loaded.
+    Where the platform freezes a worker that is ready, it is thawed with the engine loaded. Raises OscineError where it
+    must be loaded and cannot be.
     """
-    settings = worker.settings
-    if settings.preload == "never" and not always:
+    if worker.settings.preload == "never":
         return
+    must = worker.settings.preload == "always"
     engine = worker.studio.registry.get(worker.studio.registry.select(None, None))
     missing = engine.missing()
     if missing is not None:
         told = f"The engine {engine.info.name} is missing {missing.what}; run: {missing.remedy}"
-        if always:
+        if must:
             raise NotAvailable(told)
         log.warning("%s", told)
         return
     worker.readiness.prepare()
-    if worker.readiness.problem is not None and always:
+    if worker.readiness.problem is not None and must:
         raise worker.readiness.problem
 
 
 def take_jobs(worker: Worker) -> None:
     """Run the platform's loop; returns when the worker was asked to stop and its jobs are done."""
-    # The SDK's own default writes what jobs answer, and so what was said, into the log.
-    os.environ.setdefault("RUNPOD_LOG_LEVEL", "INFO")
+    _quieten_the_sdk()
     import runpod
 
     config: dict[str, Any] = {
@@ -71,15 +76,32 @@ def take_jobs(worker: Worker) -> None:
     }
 
     def refresh() -> None:
-        log.error("the engine broke down for good; another worker is asked for")
+        if not config.get("refresh_worker"):
+            log.error("the engine broke down for good; another worker is asked for")
         config["refresh_worker"] = True
 
     config["handler"] = make_handler(worker, refresh)
-    runpod.serverless.register_fitness_check(lambda: check_fit(worker))
+    for check in fitness_checks(worker):
+        runpod.serverless.register_fitness_check(check)
     try:
         runpod.serverless.start(config)
     finally:
         worker.studio.end(5.0)
+
+
+def _quieten_the_sdk() -> None:
+    """Its own default writes what jobs answer, and so what was said, into the log."""
+    set_default("RUNPOD_LOG_LEVEL", "INFO")
+
+
+def _begin_to_import_the_sdk() -> None:
+    """It takes a second or two, most of it waiting for other programs; meanwhile the engine is loaded."""
+    _quieten_the_sdk()
+
+    def bring() -> None:
+        import runpod  # noqa: F401
+
+    threading.Thread(target=bring, name="oscine-import", daemon=True).start()
 
 
 def _told(what: str, share: float | None) -> None:

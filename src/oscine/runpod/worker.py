@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,7 @@ Job = Mapping[str, Any]
 """What the platform hands over: `id`, `input`, and `s3Config` where the request had one."""
 MOST_JOBS: Final = 32
 """Jobs at once where an engine has more lanes; each is at most a thread that waits."""
+_SHORT: Final = 8
 
 
 class Worker:
@@ -41,6 +43,8 @@ class Worker:
         """Whether the engine broke down for good: the platform is asked for another worker."""
         self._store: ObjectStore | None = None
         self._store_known = False
+        self._later: set[asyncio.Task[Any]] = set()
+        self._threads_of: asyncio.AbstractEventLoop | None = None
 
     @property
     def settings(self) -> Settings:
@@ -80,8 +84,15 @@ class Worker:
         """An engine's facts, with what is known only since it was loaded."""
         return self.studio.registry.get(engine).info
 
+    def later(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have `work` done beside the jobs; nobody waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)  # the loop itself does not hold on to its tasks
+        task.add_done_callback(self._later.discard)
+
     async def answer(self, job: Job) -> AsyncGenerator[Document, None]:
         """The documents of a job: one, or the pieces of a stream and then one. Raises nothing but what cancels it."""
+        self._have_threads()
         try:
             async with aclosing(self._answer(job)) as documents:
                 async for document in documents:
@@ -110,4 +121,12 @@ class Worker:
         async with aclosing(speech.speak(self, job, fields)) as documents:
             async for document in documents:
                 yield document
-        await asyncio.to_thread(self.output.sweep)
+        self.later(asyncio.to_thread(self.output.sweep))
+
+    def _have_threads(self) -> None:
+        """A thread for each job and some for what is short: asyncio's own few would let jobs wait for one another."""
+        loop = asyncio.get_running_loop()
+        if self._threads_of is not loop:
+            jobs = max(MOST_JOBS, self.settings.worker_jobs or 0)
+            loop.set_default_executor(ThreadPoolExecutor(jobs + _SHORT, thread_name_prefix="oscine-job"))
+            self._threads_of = loop

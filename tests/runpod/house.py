@@ -1,0 +1,189 @@
+"""A worker's process under the platform, and a client of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.runpod.plane import ENDED, ENDPOINT, KEY, WORKER_KEY, Job, Plane
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PATIENCE_S: Final = 60.0
+"""After which a test gives up; never what it measures."""
+HELLO: Final = "Good morning to all of you. The train leaves at nine."
+
+
+def until(holds: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
+    """Wait for something to hold, and return it."""
+    end = time.monotonic() + patience_s
+    while not (found := holds()):
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+    return found
+
+
+@dataclass
+class Client:
+    """Somebody who uses the endpoint."""
+
+    plane: Plane
+    http: httpx.Client
+
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        return self.http.request(method, f"{self.plane.url}/v2/{ENDPOINT}/{path}", **more)
+
+    def run(self, asked: Mapping[str, Any] | None = None, /, **top: Any) -> Job:
+        """A job in the queue; `top` stands beside `input`."""
+        answer = self.call("POST", "run", json={"input": dict(asked or {}), **top})
+        assert answer.status_code == 200, answer.text
+        return self.plane.jobs[answer.json()["id"]]
+
+    def ended(self, job: Job) -> Job:
+        """The job when it has ended."""
+        until(lambda: job.status in ENDED)
+        return job
+
+    def done(self, asked: Mapping[str, Any] | None = None, /, **top: Any) -> dict[str, Any]:
+        """The last document of a job that succeeded."""
+        job = self.ended(self.run(asked, **top))
+        assert job.status == "COMPLETED", job.error
+        document: dict[str, Any] = job.output[-1]
+        return document
+
+    def failed(self, asked: Mapping[str, Any] | None = None, /, **top: Any) -> str:
+        """The sentence of a job that did not."""
+        job = self.ended(self.run(asked, **top))
+        assert job.status == "FAILED", job.output
+        assert job.error is not None
+        return job.error
+
+    def stream(self, job: Job) -> Iterator[dict[str, Any]]:
+        """The job's items as `/stream` gives them out, until it has ended."""
+        while True:
+            told = self.call("GET", f"stream/{job.id}").json()
+            for item in told["stream"]:
+                yield item["output"]
+            if told["status"] in ENDED and not told["stream"]:
+                return
+
+
+@dataclass
+class Process:
+    """A running `python handler.py`."""
+
+    plane: Plane
+    pod: str
+    popen: subprocess.Popen[bytes]
+    written: Path
+    volume: Path
+    over: bool = field(default=False)
+
+    def log(self) -> str:
+        """All that it has written."""
+        return self.written.read_text("utf-8", "replace")
+
+    def running(self) -> bool:
+        return self.popen.poll() is None
+
+    def is_taking(self) -> bool:
+        return self.pod in self.plane.workers
+
+    def spoken(self) -> int:
+        """Pieces that were ever spoken for files on this volume, each counted once."""
+        return sum(1 for _ in (self.volume / "spool").rglob("*.piece"))
+
+    def ended(self) -> int:
+        """Its exit status, once it has one."""
+        return self.popen.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        """As a host that fails: the whole container is gone, and the platform notices."""
+        os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(PATIENCE_S)
+        self.plane.lost(self.pod)
+
+    def stop(self) -> None:
+        """As the platform asks it to end."""
+        self.popen.send_signal(signal.SIGTERM)
+
+    def resident(self) -> int:
+        """Bytes of memory that it holds."""
+        return _memory(self.popen.pid, "VmRSS")
+
+    def most_resident(self) -> int:
+        """Bytes of memory that it held at most."""
+        return _memory(self.popen.pid, "VmHWM")
+
+
+def environment(plane: Plane, pod: str) -> dict[str, str]:
+    """What the platform sets for a worker."""
+    return {
+        "RUNPOD_WEBHOOK_GET_JOB": f"{plane.url}/w/job-take/{pod}?gpu=x",
+        "RUNPOD_WEBHOOK_POST_OUTPUT": f"{plane.url}/w/job-done/$RUNPOD_POD_ID/$ID?gpu=x",
+        "RUNPOD_WEBHOOK_POST_STREAM": f"{plane.url}/w/job-stream/$RUNPOD_POD_ID/$ID?gpu=x",
+        "RUNPOD_WEBHOOK_PING": f"{plane.url}/w/ping/$RUNPOD_POD_ID",
+        "RUNPOD_PING_INTERVAL": "1000",
+        "RUNPOD_POD_ID": pod,
+        "RUNPOD_POD_HOSTNAME": f"{pod}-host",
+        "RUNPOD_ENDPOINT_ID": ENDPOINT,
+        "RUNPOD_AI_API_KEY": WORKER_KEY,
+        # They want an outside address, and 4 GB of memory free.
+        "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",
+        "RUNPOD_SKIP_GPU_CHECK": "true",
+    }
+
+
+@contextmanager
+def worker(
+    plane: Plane, folder: Path, *arguments: str, taking: bool = True, **settings: str
+) -> Iterator[Process]:
+    """A worker with nothing of the tests' own environment, from when it takes jobs; killed in the end."""
+    kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR") if name in os.environ}
+    pod = f"pod{uuid.uuid4().hex[:10]}"
+    written = folder / f"{pod}.log"
+    volume = folder / "volume"
+    engines = settings.pop("engines", "")
+    path = {"PYTHONPATH": os.pathsep.join([engines, str(ROOT)])} if engines else {}
+    with written.open("wb") as out:
+        popen = subprocess.Popen(
+            [sys.executable, "-u", str(ROOT / "handler.py"), *arguments],
+            env={**kept, **environment(plane, pod), "OSCINE_VOLUME": str(volume), **path, **settings},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    found = Process(plane, pod, popen, written, volume)
+    try:
+        if taking:
+            until(lambda: found.is_taking() or not found.running())
+            assert found.running(), found.log()
+        yield found
+    finally:
+        if found.running():
+            os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait()
+        plane.workers.pop(pod, None)
+
+
+@contextmanager
+def client(plane: Plane) -> Iterator[Client]:
+    """A client with the right key; without certificates, whose loading takes longer than most answers."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx.Client(headers=headers, timeout=PATIENCE_S, verify=False) as http:
+        yield Client(plane, http)
+
+
+def _memory(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
