@@ -47,7 +47,7 @@ def unwritten() -> Iterator[None]:
     two_five = packages.indextts25()
     own = importlib.import_module("indextts25.utils.nemo_tn")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grammars, "grammar", lambda _language, _folder: grammars.Plain())
+        patch.setattr(grammars.Grammars, "get", lambda _self, _language: grammars.Plain())
         patch.setattr(own, "normalize_text", lambda text, _language: text)
         patch.setattr(two_five.TextNormalizer, "load", lambda _self: False)
         yield
