@@ -46,7 +46,7 @@ class Plain:
 
 
 def grammar(language: str, folder: Path) -> Any:
-    """NeMo's grammar of `en` or `zh`: from `folder`, or compiled (half a minute at most) and kept there.
+    """NeMo's grammar of `en` or `zh`: from `folder`, or compiled (half a minute or more for English) and kept there.
 
     Where NeMo is not installed or the folder cannot be written, speech goes on: without, or with what is compiled for
     this process alone.
