@@ -23,6 +23,7 @@ from oscine.config import Settings
 from tests.docs.pages import PAGES, Block, blocks, name
 from tests.http.conftest import is_ready, running
 from tests.http.page.conftest import FLAGS, chromium
+from tests.scripts.stand_in import ENDPOINT, stand_in
 
 REASONS = {
     "needs a sound device",
@@ -38,6 +39,9 @@ VARIABLES = [str(field.validation_alias or field.alias) for field in Settings.mo
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 SERVER: Final = "http://127.0.0.1:8000"
 """Where the pages have the server; in the tests it is on another port."""
+RUNPOD: Final = "https://api.runpod.ai/v2"
+"""Where the pages have RunPod; in the tests it is a worker in this process."""
+RUNPOD_KEY: Final = "rpa_of_the_pages"
 OPERATORS = re.compile(r"[|<>;&$]")
 
 
@@ -62,8 +66,14 @@ def test_every_snippet_of_a_page_runs_as_it_stands_there(
             server = is_ready(stack.enter_context(running(tmp_path / "served")))
             monkeypatch.setattr(socket.socket, "connect", only_to(server.port))
             address = server.url
+        endpoint = RUNPOD
+        if any(RUNPOD in block.text for block in shown if block.language in RUN):
+            plane, endpoint = stack.enter_context(stand_in(tmp_path / "worker", key=RUNPOD_KEY))
+            monkeypatch.setattr(socket.socket, "connect", only_to(plane.port))
+            monkeypatch.setenv("RUNPOD_API_KEY", RUNPOD_KEY)
+            monkeypatch.setenv("ENDPOINT_ID", ENDPOINT)
         for block in shown:
-            text = block.text.replace(SERVER, address)
+            text = block.text.replace(SERVER, address).replace(RUNPOD, endpoint)
             if block.file is not None:
                 (tmp_path / block.file).write_text(text, encoding="utf-8")
             elif block.language == "python":

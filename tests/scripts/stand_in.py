@@ -38,6 +38,7 @@ class StandIn:
         self.fail: list[int] = []
         """Statuses that the next requests are answered with."""
         self.loop = asyncio.new_event_loop()
+        self.port = 0
 
     def answer(self, operation: str, job: str, body: Answer | None) -> Answer:
         """What the platform says."""
@@ -114,6 +115,7 @@ def stand_in(
             self.wfile.write(data)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Routes)
+    plane.port = server.server_port
     threads = [threading.Thread(target=plane.loop.run_forever), threading.Thread(target=server.serve_forever)]
     for thread in threads:
         thread.start()

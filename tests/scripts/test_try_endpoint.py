@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -15,24 +14,11 @@ from typing import Any, Final
 import pytest
 
 from tests.delivery.seaweed import WRITER, seaweed
+from tests.scripts.script import SCRIPT, try_endpoint
 from tests.scripts.stand_in import ENDPOINT, Answer, StandIn, stand_in
 
-SCRIPT: Final = Path(__file__).resolve().parents[2] / "scripts" / "try_endpoint.py"
 KEY: Final = "rpa_of_the_tests"
 SHORT: Final = ["--long", "200", "--patience", "60"]
-
-
-def load() -> Any:
-    spec = importlib.util.spec_from_file_location("try_endpoint", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["try_endpoint"] = module  # dataclasses look there
-    spec.loader.exec_module(module)
-    return module
-
-
-SCRIPT_MODULE: Final = load()
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +38,13 @@ def spoiled(plane: StandIn, spoil: Any) -> Iterator[None]:
 
 def attempt(url: str, *arguments: str, key: str | None = KEY) -> int:
     environ = {} if key is None else {"RUNPOD_API_KEY": key}
-    return int(SCRIPT_MODULE.main([ENDPOINT, "--url", url, *arguments], environ))
+    return int(try_endpoint.main([ENDPOINT, "--url", url, *arguments], environ))
 
 
 def test_an_endpoint_that_keeps_its_promises_passes_every_item(endpoint: tuple[StandIn, str]):
     _, url = endpoint
     done = subprocess.run(
-        [sys.executable, SCRIPT, ENDPOINT, "--url", url, "--voices", *SHORT],
+        [sys.executable, str(SCRIPT), ENDPOINT, "--url", url, "--voices", *SHORT],
         env={"RUNPOD_API_KEY": KEY},
         capture_output=True,
         text=True,
@@ -68,16 +54,16 @@ def test_an_endpoint_that_keeps_its_promises_passes_every_item(endpoint: tuple[S
     assert done.stderr == ""
     assert KEY not in done.stdout
     table = done.stdout.partition("\n\n")[2].splitlines()
-    assert [line.split()[:2] for line in table[1:-1]] == [[name, "pass"] for name in SCRIPT_MODULE.ITEMS]
-    assert table[-1] == f"{len(SCRIPT_MODULE.ITEMS)} pass, 0 fail, 0 skipped"
+    assert [line.split()[:2] for line in table[1:-1]] == [[name, "pass"] for name in try_endpoint.ITEMS]
+    assert table[-1] == f"{len(try_endpoint.ITEMS)} pass, 0 fail, 0 skipped"
 
 
 def test_the_fields_that_are_looked_for_are_those_of_a_result(endpoint: tuple[StandIn, str]):
     plane, url = endpoint
     assert attempt(url, "--only", "short_job") == 0
     document = list(plane.jobs.values())[-1]["output"][0]
-    assert set(document["metadata"]) == SCRIPT_MODULE.METADATA
-    assert set(document) - {"audio_base64"} == SCRIPT_MODULE.RESULT
+    assert set(document["metadata"]) == try_endpoint.METADATA
+    assert set(document) - {"audio_base64"} == try_endpoint.RESULT
 
 
 def documents(answer: Answer) -> Iterator[Answer]:
@@ -365,8 +351,8 @@ def test_what_cannot_be_tried_is_one_sentence(
     key: str | None,
     told: str,
 ):
-    monkeypatch.setattr(SCRIPT_MODULE.time, "sleep", lambda _: None)
-    assert SCRIPT_MODULE.main([ENDPOINT, *arguments], {"RUNPOD_API_KEY": key} if key else {}) == 2
+    monkeypatch.setattr(try_endpoint.time, "sleep", lambda _: None)
+    assert try_endpoint.main([ENDPOINT, *arguments], {"RUNPOD_API_KEY": key} if key else {}) == 2
     printed = capsys.readouterr().out
     assert told in printed
     assert printed.startswith("try_endpoint: ")
@@ -374,7 +360,7 @@ def test_what_cannot_be_tried_is_one_sentence(
 
 
 def test_an_endpoint_that_is_not_there_ends_it(endpoint: tuple[StandIn, str], capsys: pytest.CaptureFixture[str]):
-    assert SCRIPT_MODULE.main(["another", "--url", endpoint[1]], {"RUNPOD_API_KEY": KEY}) == 2
+    assert try_endpoint.main(["another", "--url", endpoint[1]], {"RUNPOD_API_KEY": KEY}) == 2
     assert "there is no such endpoint (404)" in capsys.readouterr().out
 
 
@@ -397,7 +383,7 @@ def test_what_passes_is_tried_again_and_no_job_is_sent_twice(
     endpoint: tuple[StandIn, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     plane, url = endpoint
-    monkeypatch.setattr(SCRIPT_MODULE.time, "sleep", lambda _: None)
+    monkeypatch.setattr(try_endpoint.time, "sleep", lambda _: None)
     plane.fail[:] = [503, 429]
     assert attempt(url, "--only", "platform") == 0
     plane.fail[:] = [429]
@@ -410,7 +396,7 @@ def test_what_passes_is_tried_again_and_no_job_is_sent_twice(
 
 def test_no_link_and_no_sound_is_in_a_verdict():
     document = {"url": "https://example.org/secret", "audio_url": "x", "audio_base64": "AAAA", "deep": [{"url": "y"}]}
-    shown = SCRIPT_MODULE._shown(document)
+    shown = try_endpoint._shown(document)
     assert json.loads(shown.replace("\\u2026", "…")) == {
         "url": "…",
         "audio_url": "…",
