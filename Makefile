@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help say serve test test-indextts test-clients quick lint types rooms bench bench-vibevoice bench-indextts test-gpu lock format clean
+.PHONY: help say serve test test-indextts test-clients test-bridge quick lint types rooms bench bench-bridge bench-vibevoice bench-indextts test-gpu lock format clean
 
 PYTHON ?= python3
 BIN = .venv/bin
@@ -23,7 +23,9 @@ help:
 	@echo 'make quick                    the part of it that takes two minutes'
 	@echo "make test-indextts            the part of it that tests IndexTTS's engines, in their own environment"
 	@echo 'make test-clients             other programs that speak through the server: Open WebUI, LiveKit and more'
+	@echo 'make test-bridge              the part of it that tests the bridge, in the runtime of Cloudflare'
 	@echo 'make bench                    the benchmarks; figures in docs/benchmarks.md'
+	@echo 'make bench-bridge             what the bridge adds to the first sound, and its sub-requests'
 	@echo 'make bench-vibevoice          VibeVoice beside transformers, with random weights; OPTIONS="--model 1.5B" goes to it'
 	@echo 'make bench-indextts           IndexTTS beside its own packages; OPTIONS="..." goes to it'
 	@echo 'make test-gpu                 the tests that need a GPU; PYTHON_GPU=... has a PyTorch that sees it'
@@ -40,7 +42,7 @@ serve: .venv/ready-serve
 
 TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) tests/engines/indextts
 
-test: lint types rooms .tools/openai1/ready .tools/indextts/ready
+test: lint types rooms .tools/openai1/ready .tools/indextts/ready bridge/node_modules/.node
 	$(BIN)/pytest $(ON_EVERY_CORE)
 	$(TEST_INDEXTTS)
 
@@ -48,13 +50,16 @@ test: lint types rooms .tools/openai1/ready .tools/indextts/ready
 test-indextts: .tools/indextts/ready
 	$(TEST_INDEXTTS)
 
+test-bridge: .venv/ready-dev .tools/openai1/ready bridge/node_modules/.node
+	$(BIN)/pytest tests/bridge
+
 # What these programs make of the server: real code of theirs, in environments of their own.
 test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/openwebui/ready .tools/wyoming/ready
 	$(BIN)/pytest -m clients tests/clients
 
 # Without what starts processes, runs the pages or floods the text room: that takes longer than all the rest.
 quick: lint
-	$(BIN)/pytest $(ON_EVERY_CORE) -m "not slow and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/text/test_floods.py
+	$(BIN)/pytest $(ON_EVERY_CORE) -m "not slow and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/bridge --ignore=tests/text/test_floods.py
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check
@@ -68,6 +73,9 @@ rooms: .venv/ready-dev
 
 bench: .venv/ready-dev .tools/quality/ready
 	$(BIN)/python -m bench
+
+bench-bridge: .venv/ready-dev bridge/node_modules/.node
+	$(BIN)/python -m bench.bridge
 
 # Where a GPU is, PYTHON_GPU names a Python whose PyTorch sees it: the one in .venv is for CPUs. Waiting threads let
 # others have their core: on a machine that is shared, threads that spin make a frame of a CPU take ten times as long.
@@ -91,7 +99,7 @@ lock: .venv/ready-dev
 	PATH="$$PATH:$(CURDIR)/.tools/uv/bin" scripts/lock $(if $(UPGRADE),--upgrade)
 
 clean:
-	rm -rf .venv .tools build dist bench/out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache hello.*
+	rm -rf .venv .tools bridge/node_modules build dist bench/out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache hello.*
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/ready-core: pyproject.toml scripts/setup-env requirements/core.lock requirements/bootstrap.lock
@@ -107,3 +115,7 @@ clean:
 
 .tools/%/ready: scripts/setup-env requirements/%.lock requirements/bootstrap.lock
 	$(SET_UP) $*
+
+bridge/node_modules/.node: bridge/package.json bridge/package-lock.json scripts/setup-bridge
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer." >&2; exit 1; }
+	@PYTHON=$(PYTHON) scripts/setup-bridge

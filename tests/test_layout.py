@@ -38,7 +38,7 @@ HEAVY = {
     "uvicorn",
 }
 """Packages that are imported inside the function that needs them."""
-WITHOUT_THE_PACKAGE = ("quality", "openai1", "agents", "litellm", "openwebui", "wyoming")
+WITHOUT_THE_PACKAGE = ("node", "quality", "openai1", "agents", "litellm", "openwebui", "wyoming")
 """Locks of environments that hold other people's programs and not this one."""
 ENGINES = ["vibevoice", "indextts2", "indextts25", "serve", "runpod", "s3"]
 ASKED_FOR = [
