@@ -64,6 +64,8 @@ quick: lint
 lint: .venv/ready-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/shellcheck bootstrap.sh scripts/container/*.sh .ci/run
+	$(BIN)/hadolint Dockerfile
 
 types: .venv/ready-dev
 	$(BIN)/mypy
