@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import threading
 import time
@@ -53,7 +54,8 @@ def test_facts_are_known_before_it_is_loaded(home: Path) -> None:
 
 def test_sound_is_mono_float_of_a_sensible_level_that_begins_and_ends_in_silence(engine: IndexTTSEngine) -> None:
     sound = said(engine, utterance(**QUICK))
-    assert (sound.dtype, sound.ndim) == (np.float32, 1)
+    assert sound.dtype == np.float32
+    assert sound.ndim == 1
     assert 0.05 < float(np.abs(sound).max()) <= 1.0
     assert abs(sound[0]) < 1e-3
     assert abs(sound[-1]) < 1e-3
@@ -83,7 +85,7 @@ def test_wishes_are_heard_and_text_goes_before_numbers_before_a_recording_before
     for index, name in enumerate(names):
         for other in names[:index]:
             assert not np.array_equal(sounds[name], sounds[other]), (name, other)
-    many = wishes["numbers"] | wishes["recording"]
+    many: dict[str, Any] = wishes["numbers"] | wishes["recording"]
     np.testing.assert_array_equal(said(two, utterance(seed=3, **QUICK, **many)), sounds["numbers"])
     many |= wishes["text"]
     np.testing.assert_array_equal(said(two, utterance(seed=3, **QUICK, **many)), sounds["text"])
@@ -99,7 +101,7 @@ def test_without_an_emotion_its_strength_changes_nothing_and_numbers_that_are_al
 
 
 def test_an_emotion_by_chance_is_repeated_with_its_seed(two_five: IndexTTS25Engine) -> None:
-    def sound(seed: int, **more: object) -> Samples:
+    def sound(seed: int, **more: Any) -> Samples:
         return said(two_five, utterance(seed=seed, emo_vector=[0.8] + [0.0] * 7, **QUICK, **more))
 
     np.testing.assert_array_equal(sound(4, use_random=True), sound(4, use_random=True))
@@ -217,15 +219,10 @@ def test_twenty_at_once_sound_as_one_after_the_other_whatever_else_runs(
     lines = [("a", "Hello there, this is a test of some length.", tiny_vibevoice.voice(220))]
     foreign = [vibevoice.utterance(lines, seed) for seed in range(2)]
     texts = [TEXT, "Why not?", "One two three."]
+    moods: list[dict[str, Any]] = [{"emo_vector": SHARES}, {"emo_audio_prompt": FROG, "emo_alpha": 0.5}, {}, {}, {}]
+    ways: list[dict[str, Any]] = [{"steps": 6}, {"fast": True}]
     wanted = [
-        utterance(
-            texts[seed % 3],
-            seed=seed,
-            voice=BIRD if seed % 2 else FROG,
-            **({"emo_vector": SHARES} if seed % 5 == 0 else {}),
-            **({"emo_audio_prompt": FROG, "emo_alpha": 0.5} if seed % 5 == 1 else {}),
-            **({"fast": True} if seed % 2 else {"steps": 6}),
-        )
+        utterance(texts[seed % 3], seed=seed, voice=(FROG, BIRD)[seed % 2], **moods[seed % 5], **ways[seed % 2])
         for seed in range(20)
     ]
     right = [said(two_five, each) for each in wanted]
@@ -476,12 +473,11 @@ def test_pronunciations_reach_2_5_as_they_are(two_five: IndexTTS25Engine, text: 
 
 
 def test_japanese_is_offered_only_where_it_can_be_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from oscine.engines.indextts import engine as module
-
-    real = module.find_spec
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "fugashi" else real(name))
+    module = "oscine.engines.indextts.engine.find_spec"
+    real = importlib.util.find_spec
+    monkeypatch.setattr(module, lambda name: None if name == "fugashi" else real(name))
     assert "ja" not in IndexTTS25Engine(tiny.settings(home)).info.languages
-    monkeypatch.setattr(module, "find_spec", lambda name: object() if name == "fugashi" else real(name))
+    monkeypatch.setattr(module, lambda name: object() if name == "fugashi" else real(name))
     assert "ja" in IndexTTS25Engine(tiny.settings(home)).info.languages
 
 

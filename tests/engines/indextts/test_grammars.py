@@ -42,7 +42,12 @@ def test_where_the_folder_cannot_be_written_or_nemo_is_not_there_speech_goes_on(
 ) -> None:
     normalize = pytest.importorskip("nemo_text_processing.text_normalization.normalize")
     made: list[dict[str, object]] = []
-    monkeypatch.setattr(normalize, "Normalizer", lambda **how: made.append(how) or "compiled")
+
+    def compiled(**how: object) -> str:
+        made.append(how)
+        return "compiled"
+
+    monkeypatch.setattr(normalize, "Normalizer", compiled)
     occupied = tmp_path / "file"
     occupied.write_bytes(b"")
     assert grammars.grammar("en", occupied / "grammars") == "compiled"

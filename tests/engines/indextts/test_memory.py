@@ -6,6 +6,7 @@ import gc
 import random
 import threading
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def resident_mb() -> float:
 def buffer_of(engine: IndexTTS25Engine) -> int:
     """Bytes of the keys and values of one segment with one beam."""
     weights = model_of(engine).weights
-    return 2 * weights.layers * weights.head.weight.shape[-1] * 4 * 100
+    return int(2 * weights.layers * weights.head.weight.shape[-1] * 4 * 100)
 
 
 def test_two_hundred_requests_in_random_order_leave_nothing_behind(two_five: IndexTTS25Engine) -> None:
@@ -116,7 +117,7 @@ def test_the_latest_are_kept_and_are_known_by_their_content() -> None:
         return number
 
     for number in (1, 2, 3, 1, 4, 1, 2):
-        assert kept.get(number, lambda number=number: make(number)) == number
+        assert kept.get(number, partial(make, number)) == number
     assert made == [1, 2, 3, 4, 2]
     assert len(kept) == 3
     with pytest.raises(ZeroDivisionError):

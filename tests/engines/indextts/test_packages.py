@@ -53,7 +53,7 @@ def test_another_version_is_refused_in_one_sentence_with_the_command(
     monkeypatch: pytest.MonkeyPatch, package: str, extra: str, bring: Callable[[], object]
 ) -> None:
     made_for = metadata.version(package)
-    monkeypatch.setattr(packages.metadata, "version", lambda _name: "9.9")
+    monkeypatch.setattr(metadata, "version", lambda _name: "9.9")
     with pytest.raises(NotAvailable) as caught:
         bring()
     for part in (f"{package} 9.9 is installed", f"{package} {made_for}", f'pip install "oscine[{extra}]"'):
@@ -63,7 +63,7 @@ def test_another_version_is_refused_in_one_sentence_with_the_command(
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(packages.metadata, "version", absent)
+    monkeypatch.setattr(metadata, "version", absent)
     with pytest.raises(NotAvailable, match="is not installed"):
         bring()
 
