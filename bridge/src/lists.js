@@ -1,0 +1,70 @@
+/** Lists and health: clients ask for them without a key, so none of them wakes a worker. */
+
+import { Endpoint } from "./endpoint.js";
+import { BridgeError } from "./errors.js";
+import { OPENAI_VOICES, voiceTable } from "./voices.js";
+
+const OPENAI_MODELS = ["tts-1", "tts-1-hd", "gpt-4o-mini-tts"];
+const FRESH_MS = 5000;
+let asked = null;
+
+const names = ({ models }) => [...new Set([...models, ...OPENAI_MODELS])];
+const model = (id) => ({ id, object: "model", created: 0, owned_by: "oscine" });
+
+/** As OpenAI lists them. */
+export function models({ settings }) {
+  return Response.json({ object: "list", data: names(settings).map(model) });
+}
+
+/** One of them. */
+export function oneModel({ settings }, id) {
+  if (!names(settings).includes(id)) {
+    throw new BridgeError(404, "model is none of those that GET /v1/models lists.", { param: "model", code: "model_not_found" });
+  }
+  return Response.json(model(id));
+}
+
+/** As Open WebUI asks for them. */
+export function speechModels({ settings }) {
+  return Response.json({ models: names(settings).map((id) => ({ id, name: id })) });
+}
+
+/** The names of voices.json, else OpenAI's; a worker may know more. */
+export async function voices({ env }) {
+  const table = await voiceTable(env);
+  const own = Object.keys(table).filter((name) => name !== "default");
+  const listed = (own.length ? own : OPENAI_VOICES).map((id) => ({ id, object: "audio.voice", name: id, type: "preset", created_at: 0 }));
+  return Response.json({ object: "list", voices: listed });
+}
+
+/** Always 200: what is wrong is in `status` and `problem`. */
+export async function health({ settings }) {
+  const upstream = settings.balanced ? "load-balancing" : "queue";
+  if (settings.balanced) return Response.json({ status: "ok", ready: true, problem: null, upstream });
+  if (!asked || asked.base !== settings.base || Date.now() - asked.at > FRESH_MS) {
+    asked = { base: settings.base, at: Date.now(), facts: await facts(settings) };
+  }
+  return Response.json({ ...asked.facts, upstream });
+}
+
+async function facts(settings) {
+  const broken = (problem) => ({ status: "broken", ready: false, problem });
+  try {
+    const told = await new Endpoint(settings).health();
+    if (!told) return broken("RunPod does not answer.");
+    const count = (of, name) => (Number.isInteger(of?.[name]) ? of[name] : 0);
+    const workers = { idle: count(told.workers, "idle"), running: count(told.workers, "running"), initializing: count(told.workers, "initializing") };
+    const queue = { active: count(told.jobs, "inProgress"), waiting: count(told.jobs, "inQueue") };
+    const status = workers.idle + workers.running ? "ok" : workers.initializing ? "loading" : "idle";
+    return { status, ready: true, problem: null, queue, workers };
+  } catch (error) {
+    if (error instanceof BridgeError) return broken(error.message);
+    throw error;
+  }
+}
+
+/** Whether the bridge is there; says nothing of workers. */
+export const ping = () => new Response(null, { status: 200 });
+
+/** wyoming-openai asks this before it asks for voices. */
+export const test = () => Response.json({ status: "ok" });
