@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.runpod.engines import entry_points
 from tests.runpod.house import Client, Process, client, worker
 from tests.runpod.plane import Plane
 
@@ -31,17 +31,22 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start(platform: Client, tmp_path: Path) -> Iterator[Start]:
-    """Starts workers of `platform` that share a volume: `start(OSCINE_ENGINE="tones")`."""
+    """Starts workers of `platform` that share a volume and know the engines of the tests."""
+    engines = entry_points(tmp_path / "engines")
     with ExitStack() as stack:
         yield lambda *arguments, **settings: stack.enter_context(
-            worker(platform.plane, tmp_path, *arguments, **settings)
+            worker(platform.plane, tmp_path, *arguments, engines=engines, **settings)
         )
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Process]]:
     """A platform with one worker for all tests of a file that leave it as it was."""
-    with _platform() as found, worker(found.plane, tmp_path_factory.mktemp("house")) as process:
+    folder = tmp_path_factory.mktemp("house")
+    with (
+        _platform() as found,
+        worker(found.plane, folder, engines=entry_points(folder / "engines"), OSCINE_WORKER_JOBS="6") as process,
+    ):
         yield found, process
 
 

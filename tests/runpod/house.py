@@ -99,9 +99,22 @@ class Process:
     def is_taking(self) -> bool:
         return self.pod in self.plane.workers
 
-    def spoken(self) -> int:
-        """Pieces that were ever spoken for files on this volume, each counted once."""
-        return sum(1 for _ in (self.volume / "spool").rglob("*.piece"))
+    def polls(self) -> int:
+        """Its questions for jobs that the platform holds open."""
+        return self.plane.polls.count(self.pod)
+
+    def begun(self) -> list[str]:
+        """The pieces that the engine `tones` ever began to speak on this volume."""
+        file = self.volume / "opened"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def lanes(self) -> int:
+        """Lanes of the engine `tones` that are open."""
+        return int((self.volume / "lanes").read_text() or 1)
+
+    def go(self) -> None:
+        """Let the pieces be spoken that are held."""
+        (self.volume / "go").touch()
 
     def ended(self) -> int:
         """Its exit status, once it has one."""
@@ -145,14 +158,13 @@ def environment(plane: Plane, pod: str) -> dict[str, str]:
 
 
 @contextmanager
-def worker(
-    plane: Plane, folder: Path, *arguments: str, taking: bool = True, **settings: str
-) -> Iterator[Process]:
+def worker(plane: Plane, folder: Path, *arguments: str, taking: bool = True, **settings: str) -> Iterator[Process]:
     """A worker with nothing of the tests' own environment, from when it takes jobs; killed in the end."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR") if name in os.environ}
     pod = f"pod{uuid.uuid4().hex[:10]}"
     written = folder / f"{pod}.log"
     volume = folder / "volume"
+    volume.mkdir(exist_ok=True)
     engines = settings.pop("engines", "")
     path = {"PYTHONPATH": os.pathsep.join([engines, str(ROOT)])} if engines else {}
     with written.open("wb") as out:

@@ -14,8 +14,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,7 +60,6 @@ class Job:
     stop_pod: bool = False
     took: tuple[float, float] = (0.0, 0.0)
     """When a worker took it, and when its result came."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def most(self) -> int:
@@ -85,13 +84,15 @@ class Plane:
         self.jobs: dict[str, Job] = {}
         self.workers: dict[str, float] = {}
         """When each of them was last heard of."""
+        self.polls: list[str] = []
+        """The workers whose questions for jobs are open."""
         self.pings: list[dict[str, str]] = []
         self.deaf = False
         """Whether results are answered with an error, as in an outage."""
         self.url = ""
         self._queue: deque[str] = deque()
         self._stops: dict[str, deque[str]] = {}
-        self._news: asyncio.Condition
+        self._news = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,7 +103,7 @@ class Plane:
 
     async def runsync(self, request: web.Request) -> web.Response:
         job = await self._accepted(request, sync=True)
-        await self._ended(job, float(request.query.get("wait", "90000")) / 1000)
+        await self._until(lambda: job.status in ENDED, float(request.query.get("wait", "90000")) / 1000)
         return web.json_response(job.told())
 
     async def status(self, request: web.Request) -> web.Response:
@@ -110,8 +111,7 @@ class Plane:
 
     async def stream(self, request: web.Request) -> web.Response:
         job = self._job(request)
-        if not job.pieces and job.status not in ENDED:
-            await self._waited(job, 1.0)
+        await self._until(lambda: bool(job.pieces) or job.status in ENDED, 1.0)
         pieces = [{"output": item} for item in job.pieces]
         job.pieces.clear()
         return web.json_response({"status": job.status, "stream": pieces})
@@ -159,11 +159,9 @@ class Plane:
     async def stops(self, request: web.Request) -> web.Response:
         pod = self._of_worker(request)
         waiting = self._stops.setdefault(pod, deque())
-        async with self._news:
-            try:
-                await asyncio.wait_for(self._news.wait_for(lambda: bool(waiting)), POLL_S)
-            except TimeoutError:
-                return web.Response(status=204)
+        await self._until(lambda: bool(waiting), POLL_S)
+        if not waiting:
+            return web.Response(status=204)
         ids = list(waiting)
         waiting.clear()
         return web.json_response({"jobsToStop": ids})
@@ -200,7 +198,7 @@ class Plane:
             return web.json_response({})
         job.streamed.append((time.monotonic(), size, told["output"]))
         job.pieces.append(told["output"])
-        job.changed.set()
+        self._changed()
         return web.json_response({})
 
     async def ping(self, request: web.Request) -> web.Response:
@@ -238,25 +236,30 @@ class Plane:
 
     @contextmanager
     def running(self) -> Iterator[Plane]:
-        started: asyncio.Future[None]
         thread = threading.Thread(target=self._loop.run_forever, name="plane", daemon=True)
         thread.start()
         runner = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
         try:
             yield self
         finally:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._end(runner), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
             self._loop.close()
 
     async def _start(self) -> web.AppRunner:
-        self._news = asyncio.Condition()
         runner = web.AppRunner(self.answer(), access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         return runner
+
+    async def _end(self, runner: web.AppRunner) -> None:
+        await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _authorised(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {KEY}":
@@ -295,19 +298,20 @@ class Plane:
         return job
 
     async def _queued(self, job: Job) -> None:
-        async with self._news:
-            job.status, job.worker = "IN_QUEUE", None
-            self._queue.append(job.id)
-            self._news.notify_all()
+        job.status, job.worker = "IN_QUEUE", None
+        self._queue.append(job.id)
+        self._changed()
 
     async def _taken(self, request: web.Request, count: int) -> list[dict[str, Any]]:
         pod = self._of_worker(request)
-        async with self._news:
-            try:
-                await asyncio.wait_for(self._news.wait_for(lambda: bool(self._queue)), POLL_S)
-            except TimeoutError:
-                raise web.HTTPNoContent from None
-            jobs = [self.jobs[self._queue.popleft()] for _ in range(min(count, len(self._queue)))]
+        self.polls.append(pod)
+        try:
+            await self._until(lambda: bool(self._queue) or request.transport is None, POLL_S)
+        finally:
+            self.polls.remove(pod)
+        if request.transport is None:  # whoever asked is gone
+            raise web.HTTPNoContent
+        jobs = [self.jobs[self._queue.popleft()] for _ in range(min(count, len(self._queue)))]
         jobs = [job for job in jobs if job.status == "IN_QUEUE"]
         if not jobs:
             raise web.HTTPNoContent
@@ -328,7 +332,7 @@ class Plane:
 
     async def _over(self, job: Job, status: str) -> None:
         job.status = status
-        job.changed.set()
+        self._changed()
         if "webhook" in job.asked:
             self._later(self._called_back(job))
 
@@ -336,9 +340,8 @@ class Plane:
         pod = job.worker
         await self._over(job, status)
         if pod is not None:
-            async with self._news:
-                self._stops.setdefault(pod, deque()).append(job.id)
-                self._news.notify_all()
+            self._stops.setdefault(pod, deque()).append(job.id)
+            self._changed()
 
     async def _timed_out(self, job: Job, attempt: int, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -358,17 +361,17 @@ class Plane:
             if job.worker == pod and job.status == "IN_PROGRESS":
                 await self._queued(job)
 
-    async def _ended(self, job: Job, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while job.status not in ENDED and time.monotonic() < until:
-            await self._waited(job, until - time.monotonic())
+    def _changed(self) -> None:
+        """Have those who wait look again."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
-    async def _waited(self, job: Job, seconds: float) -> None:
-        job.changed.clear()
-        try:
-            await asyncio.wait_for(job.changed.wait(), max(0.0, seconds))
-        except TimeoutError:
-            return
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Wait for something to hold, but no longer than so many seconds."""
+        end = time.monotonic() + seconds
+        while not holds() and (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):  # what nobody tells, such as a connection that was closed, is seen soon
+                await asyncio.wait_for(self._news.wait(), min(left, 0.05))
 
     def _later(self, work: Any) -> None:
         task = self._loop.create_task(work)

@@ -41,7 +41,7 @@ def _list(worker: Worker, _job: Job, _fields: Mapping[str, Any]) -> Document:
         "status": "completed",
         "engine": info.name,
         "voices": voices,
-        "names": [voice["name"] for voice in voices if voice in presets or voice in usable],
+        "names": [voice["name"] for voice in voices if voice.get("installed") or voice in usable],
         "count": len(voices),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from oscine.config import Settings, set_default
 from oscine.errors import NotAvailable, OscineError
 from oscine.runpod.checks import fitness_checks
+from oscine.runpod.draining import Drain
 from oscine.runpod.handler import make_handler
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
@@ -75,10 +76,14 @@ def take_jobs(worker: Worker) -> None:
         "concurrency_modifier": worker.jobs_at_once,
     }
 
+    drain = Drain()
+    drain.watch()
+
     def refresh() -> None:
         if not config.get("refresh_worker"):
             log.error("the engine broke down for good; another worker is asked for")
-        config["refresh_worker"] = True
+            config["refresh_worker"] = True
+            drain.begin()
 
     config["handler"] = make_handler(worker, refresh)
     for check in fitness_checks(worker):

@@ -98,7 +98,7 @@ class Worker:
                 async for document in documents:
                     yield document
         except EngineFailed as error:
-            self.broken = True
+            self.broken = self.broken or self._is_beyond_repair()
             yield failure(error)
         except OscineError as error:
             yield failure(error)
@@ -122,6 +122,14 @@ class Worker:
             async for document in documents:
                 yield document
         self.later(asyncio.to_thread(self.output.sweep))
+
+    def _is_beyond_repair(self) -> bool:
+        """Whether an engine broke that had worked, or the one that answers when none is asked for cannot work.
+
+        Another one that was never loaded only does not suit this machine: nobody may ask for new workers with it.
+        """
+        broken = [scheduler for scheduler in self.studio.all_loaded() if scheduler.failure is not None]
+        return self.readiness.problem is not None or any(scheduler.loaded_at is not None for scheduler in broken)
 
     def _have_threads(self) -> None:
         """A thread for each job and some for what is short: asyncio's own few would let jobs wait for one another."""

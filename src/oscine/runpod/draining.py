@@ -1,0 +1,82 @@
+"""Ending a worker: what it has taken is finished, and nothing more is taken.
+
+The SDK goes on with the polls that are open when it is asked to stop. A job that one of them brings is never begun, and
+lost until the platform misses the worker; and an idle worker ends only when its polls do, a minute and a half later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any, Final
+
+_Fetch = Callable[..., Awaitable[Any]]
+_LOOK_S: Final = 0.05
+"""How often a worker that was asked to stop looks whether its jobs are done."""
+
+
+class Drain:
+    """Ends the SDK's polls in time. `watch` it before the SDK's loop is started."""
+
+    def __init__(self) -> None:
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._former: Callable[[int, FrameType | None], Any] | None = None
+
+    def watch(self) -> None:
+        """Have the SDK poll through this; what it has under another name in another version stays as it is."""
+        from runpod.serverless.modules import rp_scale
+
+        ended = {"get_job": self._stopped, "get_stop_signals": self._drained}
+        for name, wait in ended.items():
+            fetch = getattr(rp_scale, name, None)
+            if fetch is not None:
+                setattr(rp_scale, name, self._until(wait, fetch))
+
+    def begin(self) -> None:
+        """Take no more jobs, and end when the last is done; as if the platform had asked."""
+        self._asked(signal.SIGTERM, None)
+
+    def _until(self, wait: Callable[[], Awaitable[None]], fetch: _Fetch) -> _Fetch:
+        async def fetched(*arguments: Any) -> Any:
+            self._listen()
+            fetching, waiting = asyncio.ensure_future(fetch(*arguments)), asyncio.ensure_future(wait())
+            try:
+                await asyncio.wait({fetching, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                return fetching.result() if fetching.done() else []
+            finally:
+                fetching.cancel()
+                waiting.cancel()
+
+        return fetched
+
+    async def _stopped(self) -> None:
+        await self._stopping.wait()
+
+    async def _drained(self) -> None:
+        """Until then somebody may want a job to be stopped."""
+        from runpod.serverless.modules.worker_state import JobsProgress
+
+        await self._stopping.wait()
+        while JobsProgress().get_job_count():  # noqa: ASYNC110 - the SDK tells nobody
+            await asyncio.sleep(_LOOK_S)
+
+    def _listen(self) -> None:
+        """Hear what asks the SDK to stop, whose own listeners stand when its loop runs."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        self._loop = loop
+        former = signal.getsignal(signal.SIGTERM)
+        if callable(former):
+            self._former = former
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._asked)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        if self._former is None or self._loop is None:
+            return
+        self._former(number, frame)
+        self._loop.call_soon_threadsafe(self._stopping.set)

@@ -1,0 +1,142 @@
+"""Jobs and workers that end before they should, and what becomes of what was spoken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.runpod.conftest import Start
+from tests.runpod.engines import SECRETS
+from tests.runpod.house import Client, Process, until
+
+pytestmark = pytest.mark.slow
+TONES: dict[str, Any] = {"OSCINE_ENGINE": "tones", "OSCINE_PRELOAD": "always"}
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory):
+    """A platform with a worker that speaks tones."""
+    from tests.runpod.conftest import _platform
+    from tests.runpod.engines import entry_points
+    from tests.runpod.house import worker
+
+    folder = tmp_path_factory.mktemp("tones")
+    engines = entry_points(folder / "engines")
+    with _platform() as found, worker(found.plane, folder, engines=engines, **TONES) as process:
+        yield found, process
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cancelled_job_frees_its_lanes_and_the_next_one_speaks(tones: tuple[Client, Process], stream: bool):
+    platform, process = tones
+    before = len(process.begun())
+    job = platform.run({"text": "One comes first. Two is held. Three is held.", "stream": stream})
+    until(lambda: any("held" in text for text in process.begun()[before:]))
+    assert platform.call("POST", f"cancel/{job.id}").json()["status"] == "CANCELLED"
+    until(lambda: process.lanes() == 0)
+    assert platform.done({"text": "Another one."})["status"] == "completed"
+    assert job.status == "CANCELLED"
+    assert job.progress == []
+    assert job.error is None
+
+
+def test_a_stream_that_is_cancelled_while_a_piece_is_sent_frees_its_lanes(tones: tuple[Client, Process]):
+    platform, process = tones
+    job = platform.run({"text": "Many words that go on and on. " * 200, "stream": True})
+    until(lambda: job.streamed)
+    platform.call("POST", f"cancel/{job.id}")
+    until(lambda: process.lanes() == 0)
+    assert platform.done({"text": "Another one."})["status"] == "completed"
+
+
+def test_a_job_that_takes_too_long_is_stopped(tones: tuple[Client, Process]):
+    platform, process = tones
+    job = platform.run({"text": "This one is held."}, policy={"executionTimeout": 300})
+    assert platform.ended(job).status == "TIMED_OUT"
+    until(lambda: process.lanes() == 0)
+    assert platform.done({"text": "Another one."})["status"] == "completed"
+
+
+def test_an_error_inside_says_nothing_of_the_machine(tones: tuple[Client, Process]):
+    platform, process = tones
+    told = platform.failed({"text": "Good day.", "engine": "haunted"})
+    assert told == "The worker failed (RuntimeError); send the job again."
+    failed = platform.failed({"text": "This piece fails."})
+    assert failed.count("\n") == 0
+    assert "piece" in failed
+    for secret in (*SECRETS, "Traceback", 'File "', str(process.volume), "-host", "Good day", "This piece"):
+        assert secret not in told + failed
+        assert secret not in process.log()
+
+
+def test_progress_is_told_while_a_job_is_spoken_and_never_after_it(tones: tuple[Client, Process]):
+    platform, process = tones
+    job = platform.run({"text": "One is told. Two is told. Three is held."})
+    progress = until(lambda: job.progress)[0]
+    assert progress["chunks"] == 2
+    assert progress["audio_seconds"] > 0
+    assert progress["real_time_factor"] > 0
+    assert platform.call("GET", f"status/{job.id}").json()["output"] == progress
+    platform.call("POST", f"cancel/{job.id}")
+    until(lambda: process.lanes() == 0)
+    assert [late for late in job.late if late.get("status") == "IN_PROGRESS"] == []
+
+
+def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_takes_no_other(platform: Client, start: Start):
+    process = start(**TONES)
+    job = platform.run({"text": "This one is held."})
+    until(process.begun)
+    process.stop()
+    until(lambda: not process.polls())
+    other = platform.run({"text": "Another one."})
+    process.go()
+    assert platform.ended(job).status == "COMPLETED"
+    assert process.ended() == 0
+    assert other.status == "IN_QUEUE"
+    platform.plane.lost(process.pod)
+    start(**TONES)
+    assert platform.ended(other).status == "COMPLETED"
+    assert other.taken == 1
+
+
+def test_an_idle_worker_that_is_asked_to_stop_ends_at_once(platform: Client, start: Start):
+    process = start(**TONES)
+    process.stop()
+    assert process.ended() == 0
+    assert "Traceback" not in process.log()
+
+
+def test_a_job_whose_worker_is_killed_while_it_speaks_goes_on_where_it_was(platform: Client, start: Start):
+    process = start(**TONES)
+    job = platform.run({"text": "One is done. Two is done. Three is held. Four is last."})
+    until(lambda: _spooled(process) >= 2)
+    process.kill()
+    assert job.status == "IN_QUEUE"
+    second = start(**TONES)
+    second.go()
+    assert platform.ended(job).status == "COMPLETED"
+    assert job.taken == 2
+    assert [text for text in second.begun() if "done" in text] == ["One is done.", "Two is done."]
+    assert [segment["text"] for segment in job.output[0]["segments"]] == [
+        "One is done.",
+        "Two is done.",
+        "Three is held.",
+        "Four is last.",
+    ]
+    assert list((process.volume / "indextts" / "output_audio").glob(".*.part")) == []
+
+
+def test_a_worker_whose_engine_breaks_for_good_asks_for_another(platform: Client, start: Start):
+    process = start(**TONES)
+    job = platform.run({"text": "There is doom."})
+    assert platform.ended(job).status == "FAILED"
+    assert job.error == "The engine tones broke down and could not be loaded again (RuntimeError)."
+    assert job.stop_pod
+    assert process.ended() == 0
+    for secret in SECRETS:
+        assert secret not in process.log()
+
+
+def _spooled(process: Process) -> int:
+    return sum(1 for path in (process.volume / "spool").rglob("*") if path.is_file() and path.suffix not in (".json",))
