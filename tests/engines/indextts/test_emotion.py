@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from oscine.engines.indextts import packages
 from oscine.engines.indextts.emotion import EMOTIONS, TextEmotion, balanced, parsed, scaled
 from oscine.engines.indextts.engine import IndexTTS2Engine
 from oscine.engines.protocol import Done, Failed
@@ -82,6 +83,7 @@ def test_words_of_melancholy_take_the_model_at_what_it_means() -> None:
 def test_answers_are_read_as_the_package_reads_them(
     folder: Path, unwritten: None, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
+    packages.indextts()
     emotion = importlib.import_module("indextts.emotion")
     monkeypatch.setattr(emotion.AutoModelForCausalLM, "from_pretrained", lambda *_, **__: SimpleNamespace(device="cpu"))
     reader = emotion.QwenEmotion(str(folder))
