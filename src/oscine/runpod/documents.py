@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from oscine.api import Saved
+from oscine.delivery.stream import Opening
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import OscineError
 from oscine.synthesis.result import Report
@@ -85,6 +86,12 @@ def piece(data: bytes, index: int, format: str, sample_rate: int) -> Document:
         "audio_chunk": base64.b64encode(data).decode("ascii"),
         "sample_rate": sample_rate,
     }
+
+
+def known(opening: Opening) -> Document:
+    """What the first piece of a stream says beside its sound, so that a bridge can say it before the rest comes."""
+    metadata = {"engine": opening.engine, "voice": opening.voice, "seed": opening.seed}
+    return {"warnings": list(opening.warnings), "metadata": metadata}
 
 
 def failure(error: OscineError) -> Document:

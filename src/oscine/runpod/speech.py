@@ -194,6 +194,8 @@ async def _stream(
             if copy is not None:
                 await asyncio.to_thread(copy.write, data, rate)
             for item in pieces.made_of(data, rate):
+                if item["index"] == 0:
+                    item |= documents.known(spoken.opening)
                 yield item
                 pieces.were_sent()
         report, opening = spoken.report, spoken.opening
