@@ -271,7 +271,7 @@ class Settings(BaseModel):
     )
     """What all keys begin with; nothing outside is read or written."""
     s3_timeout_seconds: float = Field(default=60, validation_alias="S3_TIMEOUT_SECONDS", gt=0, description=_SECONDS)
-    """So long a request to the store may take, and so long it is tried again."""
+    """So long a request to the store is tried again; half of it is what one may take."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:

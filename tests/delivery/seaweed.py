@@ -78,6 +78,8 @@ class Seaweed:
                     "-s3.port.lance=0",
                     "-s3.iam=false",
                     "-master.telemetry=false",
+                    "-master.electionTimeout=1s",
+                    "-master.heartbeatInterval=100ms",
                     "-master.volumeSizeLimitMB=64",
                     "-volume.max=20",
                     *ports,

@@ -176,8 +176,9 @@ def _options(settings: Settings, *, plain: bool) -> dict[str, Any]:
     return {
         "client_options": {
             "allow_http": plain,
-            "connect_timeout": min(timeout, timedelta(seconds=10)),
-            "timeout": timeout,
+            "connect_timeout": min(timeout / 2, timedelta(seconds=10)),
+            # Half, so that a connection that has died unnoticed does not use up all of it.
+            "timeout": timeout / 2,
             "user_agent": f"oscine/{__version__}",
         },
         "retry_config": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import urllib.error
 import urllib.request
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from oscine.config import WEEK_SECONDS, Settings
 from oscine.delivery.place import Place, place_of_request, place_of_settings
 from oscine.delivery.store_errors import store_failed
-from oscine.delivery.upload import PART_BYTES, SpooledUpload, Stored, StreamedUpload, Upload, copy
+from oscine.delivery.upload import PART_BYTES, Digest, SpooledUpload, Stored, StreamedUpload, Upload, copy
 from oscine.errors import DeliveryFailed, InvalidRequest, NotAvailable
 
 _KEY_BYTES: Final = 1024
@@ -32,10 +33,10 @@ class ObjectStore:
     no store takes, is an InvalidRequest.
 
     A request that fails in a way that may pass (the connection, an answer of 500 and more) is tried again after 0.2 s,
-    and then ever more, with jitter; not one that was refused. For a store that does not answer this ends after
-    `S3_TIMEOUT_SECONDS`, or at the most after twice that, with DeliveryFailed. Its `code` is one of
+    and then ever more, with jitter; not one that was refused. A request that is not answered is given up after half of
+    `S3_TIMEOUT_SECONDS`, and after all of them no other is begun: then it is DeliveryFailed. Its `code` is one of
     `credentials_refused`, `access_denied`, `bucket_not_found`, `store_misconfigured`, `store_refused`, `store_failed`,
-    `store_unreachable`, `disk_full` or `clock_skewed`.
+    `store_unreachable`, `disk_full`, `clock_skewed`, `damaged` or `links_refused`.
     """
 
     def __init__(self, place: Place, *, prefix: str = "", timeout: float = 60) -> None:
@@ -45,6 +46,7 @@ class ObjectStore:
         self._folder = place.folder
         self._prefix = prefix
         self._timeout = timeout
+        self._tags_are_digests = place.folder is None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> ObjectStore | None:
@@ -101,9 +103,9 @@ class ObjectStore:
         """
         full = self._full(key)
         upload = StreamedUpload(
-            lambda data: self._put(full, data, content_type, filename),
+            lambda data, digest: self._put(full, data, digest, content_type, filename),
             lambda: _Parts(self, full, self._attributes(content_type, filename)),
-            lambda parts, size: self._settle(full, parts, size),
+            lambda parts, digest: self._settle(full, parts, digest),
         )
         return SpooledUpload(upload) if seekable else upload
 
@@ -183,22 +185,35 @@ class ObjectStore:
         with self._naming(), suppress(FileNotFoundError):
             delete(self._store, full)
 
-    def _put(self, key: str, data: bytearray, content_type: str, filename: str) -> Stored:
+    def _put(self, key: str, data: bytearray, digest: Digest, content_type: str, filename: str) -> Stored:
         from obstore import put
 
-        size = len(data)
         with self._naming(key):
             done = put(self._store, key, data, attributes=self._attributes(content_type, filename), use_multipart=False)
-        return Stored(key, size, done["e_tag"], datetime.now(UTC))
+        self._compare(key, done["e_tag"], digest, parts=False)
+        return Stored(key, digest.size, done["e_tag"], datetime.now(UTC))
 
-    def _settle(self, key: str, parts: _Parts, size: int) -> Stored:
+    def _settle(self, key: str, parts: _Parts, digest: Digest) -> Stored:
         parts.complete()
         stored = self.find(key)
-        if stored is None or stored.size != size:
-            with suppress(DeliveryFailed):
-                self.delete(key)
-            raise DeliveryFailed("The object store lost part of the file; try again later.", code="store_failed")
+        if stored is None or stored.size != digest.size:
+            raise _damaged()
+        self._compare(key, stored.e_tag, digest, parts=True)
         return stored
+
+    def _compare(self, key: str, e_tag: str | None, digest: Digest, *, parts: bool) -> None:
+        """Find out whether the store has the bytes that were sent, by what it calls them; else by reading them once."""
+        from obstore import get
+
+        if not self._tags_are_digests or e_tag == digest.e_tag(parts=parts):
+            return
+        seen = hashlib.sha256()
+        with self._naming():
+            for block in get(self._store, key).stream():
+                seen.update(block)
+        if seen.digest() != digest.sha256.digest():
+            raise _damaged()
+        self._tags_are_digests = False
 
     def _attributes(self, content_type: str, filename: str) -> dict[str, str] | None:
         if self._folder is not None:
@@ -278,6 +293,12 @@ class _Parts:
     def abort(self) -> None:
         """Have the store forget the parts."""
         self._writer.__exit__(DeliveryFailed, None, None)
+
+
+def _damaged() -> DeliveryFailed:
+    return DeliveryFailed(
+        "The object store has other bytes under this name than were sent; send the request again.", code="damaged"
+    )
 
 
 def disposition(filename: str) -> str:

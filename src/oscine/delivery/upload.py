@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import threading
 from abc import ABC, abstractmethod
@@ -39,6 +40,38 @@ class Stored:
     e_tag: str | None
     """What the store tells versions apart by, with its quotation marks."""
     last_modified: datetime
+
+
+class Digest:
+    """What a store should say of bytes that it received in parts of `PART_BYTES`, or at once where they are fewer."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._part = _md5()
+        self._parts = b""
+
+    def update(self, data: memoryview) -> None:
+        """Add bytes."""
+        self.sha256.update(data)
+        while len(data):
+            piece = data[: PART_BYTES - self.size % PART_BYTES]
+            self._part.update(piece)
+            self.size += len(piece)
+            if self.size % PART_BYTES == 0:
+                self._parts += self._part.digest()
+                self._part = _md5()
+            data = data[len(piece) :]
+
+    def e_tag(self, *, parts: bool) -> str:
+        """The ETag of S3: the MD5, or that of the parts' MD5s and their number (the S3 guide, "Checking integrity").
+
+        Buckets that encrypt with keys of their own say something else, and so may stores of other kinds.
+        """
+        if not parts:
+            return f'"{(self._parts or self._part.digest()).hex()}"'
+        digests = self._parts if self.size % PART_BYTES == 0 else self._parts + self._part.digest()
+        return f'"{_md5(digests).hexdigest()}-{len(digests) // 16}"'
 
 
 class Upload(ABC):
@@ -106,7 +139,10 @@ class StreamedUpload(Upload):
     """Goes to the store in parts while it is written; holds two of them at most, of `PART_BYTES` each."""
 
     def __init__(
-        self, put: Callable[[bytearray], Stored], open_parts: Callable[[], Any], settle: Callable[[Any, int], Stored]
+        self,
+        put: Callable[[bytearray, Digest], Stored],
+        open_parts: Callable[[], Any],
+        settle: Callable[[Any, Digest], Stored],
     ) -> None:
         """`put` stores a small file at once; `open_parts` begins an upload in parts, `settle` ends it."""
         super().__init__()
@@ -115,7 +151,7 @@ class StreamedUpload(Upload):
         self._settle = settle
         self._held = bytearray()
         self._parts: Any = None
-        self._size = 0
+        self._digest = Digest()
 
     def write(self, data: Buffer) -> int:
         """See Upload."""
@@ -125,12 +161,12 @@ class StreamedUpload(Upload):
             self._held += view[start : start + _BLOCK_BYTES]
             if len(self._held) >= (PART_BYTES if self._parts is None else _BLOCK_BYTES):
                 self._push()
-        self._size += len(view)
+        self._digest.update(view)
         return len(view)
 
     def tell(self) -> int:
         """Bytes so far."""
-        return self._size
+        return self._digest.size
 
     def seekable(self) -> bool:
         """No."""
@@ -142,10 +178,10 @@ class StreamedUpload(Upload):
             return
         try:
             if self._parts is None:
-                self.stored = self._put(self._held)
+                self.stored = self._put(self._held, self._digest)
             else:
                 self._push()
-                self.stored = self._settle(self._parts, self._size)
+                self.stored = self._settle(self._parts, self._digest)
         except BaseException:
             self.abort()
             raise
@@ -245,6 +281,10 @@ def copy(file: IO[bytes], upload: Upload) -> None:
         if not block:
             return
         upload.write(block)
+
+
+def _md5(data: bytes = b"") -> Any:
+    return hashlib.md5(data, usedforsecurity=False)
 
 
 def _forget(parts: Any) -> None:
