@@ -89,6 +89,8 @@ class Plane:
         self.pings: list[dict[str, str]] = []
         self.deaf = False
         """Whether results are answered with an error, as in an outage."""
+        self.holds_pieces = False
+        """Whether what takes pieces is so slow that it never answers."""
         self.url = ""
         self._queue: deque[str] = deque()
         self._stops: dict[str, deque[str]] = {}
@@ -199,6 +201,7 @@ class Plane:
         job.streamed.append((time.monotonic(), size, told["output"]))
         job.pieces.append(told["output"])
         self._changed()
+        await self._until(lambda: not self.holds_pieces, 60.0)
         return web.json_response({})
 
     async def ping(self, request: web.Request) -> web.Response:

@@ -43,10 +43,12 @@ def test_a_cancelled_job_frees_its_lanes_and_the_next_one_speaks(tones: tuple[Cl
 
 def test_a_stream_that_is_cancelled_while_a_piece_is_sent_frees_its_lanes(tones: tuple[Client, Process]):
     platform, process = tones
-    job = platform.run({"text": "Many words that go on and on. " * 200, "stream": True})
-    until(lambda: job.streamed)
+    platform.plane.holds_pieces = True
+    job = platform.run({"text": "One comes first. Two is held. Three is held.", "stream": True})
+    until(lambda: job.streamed and process.lanes())
     platform.call("POST", f"cancel/{job.id}")
     until(lambda: process.lanes() == 0)
+    platform.plane.holds_pieces = False
     assert platform.done({"text": "Another one."})["status"] == "completed"
 
 
