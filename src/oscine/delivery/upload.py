@@ -151,6 +151,7 @@ class StreamedUpload(Upload):
         self._settle = settle
         self._held = bytearray()
         self._parts: Any = None
+        self._ending = threading.Lock()
         self._digest = Digest()
 
     def write(self, data: Buffer) -> int:
@@ -191,11 +192,12 @@ class StreamedUpload(Upload):
 
     def abort(self) -> None:
         """See Upload."""
-        if self.closed:
-            return
-        self.closed = True
+        with self._ending:
+            if self.closed:
+                return
+            self.closed = True
+            parts, self._parts = self._parts, None
         self._held = bytearray()
-        parts, self._parts = self._parts, None
         if parts is not None:
             # A store that does not answer would hold up whoever gave up just because of that.
             thread = threading.Thread(target=_forget, args=(parts,), name="oscine-abort", daemon=True)
@@ -203,11 +205,18 @@ class StreamedUpload(Upload):
             thread.join(_ABORT_SECONDS)
 
     def _push(self) -> None:
-        if self._parts is None:
-            self._parts = self._open_parts()
         held, self._held = self._held, bytearray()
-        if held:
-            self._parts.write(held)
+        with self._ending:
+            self._check_open()
+            if self._parts is None:
+                self._parts = self._open_parts()
+            parts = self._parts
+        try:
+            if held:
+                parts.write(held)
+        except DeliveryFailed:
+            self._check_open()  # another thread has aborted it meanwhile
+            raise
 
 
 class SpooledUpload(Upload):
