@@ -98,7 +98,7 @@ def _same_codes(engine: IndexTTSEngine, how: str, seeds: Sequence[int]) -> None:
     for seed in seeds:
         said.append(codes(model, prompt, sampling, most, seed))
         assert said[-1] == own_codes(engine, segment, voice, mood, sampling, most, seed), (how, seed)
-    assert len({tuple(each) for each in said}) > 1
+    assert most == 1 or len({tuple(each) for each in said}) > 1
     ended = [each[-1] == model.weights.choice.stop for each in said]
     if most < 10:
         assert False in ended
