@@ -27,7 +27,10 @@ from tests.docs.pages import ROOT, prose, rows_of
 from tests.http.child import Child, child
 
 API: Final = ROOT / "docs" / "api.md"
-SOURCES: Final = [path.read_text() for path in (ROOT / "src" / "oscine").rglob("*.py")]
+PACKAGE: Final = ROOT / "src" / "oscine"
+OF_THE_WORKER: Final = {*(PACKAGE / "runpod").glob("*.py"), *(PACKAGE / "delivery").glob("*store*.py")}
+"""What answers RunPod's jobs; see test_runpod_facts.py."""
+SOURCES: Final = [path.read_text() for path in PACKAGE.rglob("*.py") if path not in OF_THE_WORKER]
 OF_FILES: Final = {"disk_full", "download_failed", "spool_failed"}
 """Codes of errors that no client of the server meets."""
 KEY: Final = "sk-of-the-page"
