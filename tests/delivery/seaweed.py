@@ -102,6 +102,10 @@ class Seaweed:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+            # Killed, it leaves its sockets behind, which lie where every process of this machine has them.
+            for port in self._ports.values():
+                for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                    path.unlink(missing_ok=True)
 
     def files(self, folder: str = "") -> list[str]:
         """What the bucket holds, as its own file system lists it."""
