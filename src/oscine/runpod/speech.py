@@ -138,9 +138,11 @@ class _File:
             stored = store.upload(path, path.name, content_type=media_type, filename=path.name)
             key = stored.key
             stored_record = Record(record.document, path, key, stored.e_tag)
+            link = store.link(key, self._worker.settings.s3_presign_seconds)  # without one, the file is needed here
             if self._worker.output.keep(self._engine, self._session, self._identity, stored_record):
                 path.unlink(missing_ok=True)
-        link = store.link(key, self._worker.settings.s3_presign_seconds)
+        else:
+            link = store.link(key, self._worker.settings.s3_presign_seconds)
         return {**record.document, "url": link, "audio_url": link, "s3_key": key}
 
     def _is_stored(self, record: Record) -> bool:
