@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -12,9 +13,12 @@ from tests.runpod.engines import entry_points
 from tests.runpod.house import Client, Process, client, worker
 from tests.runpod.plane import Plane
 
+TONES: Final[dict[str, Any]] = {"OSCINE_ENGINE": "tones", "OSCINE_PRELOAD": "always"}
+
 
 @contextmanager
-def _platform() -> Iterator[Client]:
+def platforms() -> Iterator[Client]:
+    """A platform without workers, through the eyes of a client."""
     with Plane().running() as plane, client(plane) as found:
         yield found
 
@@ -22,7 +26,7 @@ def _platform() -> Iterator[Client]:
 @pytest.fixture
 def platform() -> Iterator[Client]:
     """A platform without workers, through the eyes of a client."""
-    with _platform() as found:
+    with platforms() as found:
         yield found
 
 
@@ -39,22 +43,25 @@ def start(platform: Client, tmp_path: Path) -> Iterator[Start]:
         )
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Process]]:
-    """A platform with one worker for all tests of a file that leave it as it was."""
-    folder = tmp_path_factory.mktemp("house")
+@contextmanager
+def housed(folder: Path, **settings: Any) -> Iterator[tuple[Client, Process]]:
+    """A platform with one worker."""
     with (
-        _platform() as found,
-        worker(found.plane, folder, engines=entry_points(folder / "engines"), OSCINE_WORKER_JOBS="6") as process,
+        platforms() as found,
+        worker(found.plane, folder, engines=entry_points(folder / "engines"), **settings) as process,
     ):
         yield found, process
 
 
-@pytest.fixture
-def shared(house: tuple[Client, Process]) -> Client:
-    return house[0]
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Process]]:
+    """A platform with a worker that speaks with the built-in voice, for all tests of a file."""
+    with housed(tmp_path_factory.mktemp("house"), OSCINE_WORKER_JOBS="6") as found:
+        yield found
 
 
-@pytest.fixture
-def process(house: tuple[Client, Process]) -> Process:
-    return house[1]
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Process]]:
+    """A platform with a worker that speaks tones, and may answer with a megabyte, for all tests of a file."""
+    with housed(tmp_path_factory.mktemp("tones"), OSCINE_MAX_RESULT_MB="1", **TONES) as found:
+        yield found

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.runpod.conftest import Start
+from tests.runpod.conftest import TONES, Start
 from tests.runpod.engines import SECRETS
 from tests.runpod.house import Client, Process, until
 
 pytestmark = pytest.mark.slow
-TONES: dict[str, Any] = {"OSCINE_ENGINE": "tones", "OSCINE_PRELOAD": "always"}
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory: pytest.TempPathFactory):
-    """A platform with a worker that speaks tones."""
-    from tests.runpod.conftest import _platform
-    from tests.runpod.engines import entry_points
-    from tests.runpod.house import worker
-
-    folder = tmp_path_factory.mktemp("tones")
-    engines = entry_points(folder / "engines")
-    with _platform() as found, worker(found.plane, folder, engines=engines, **TONES) as process:
-        yield found, process
 
 
 @pytest.mark.parametrize("stream", [False, True])

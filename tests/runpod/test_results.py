@@ -1,0 +1,135 @@
+"""Results: streamed, too large for the platform, asked for again."""
+
+from __future__ import annotations
+
+import base64
+import json
+import wave
+from io import BytesIO
+
+import pytest
+
+from tests.echo import LETTER_MS
+from tests.runpod.conftest import Start
+from tests.runpod.house import Client, Process, until
+
+pytestmark = pytest.mark.slow
+
+
+def text_of(megabytes: float) -> str:
+    """A text whose sound has about so many bytes as plain samples."""
+    return ("Ababababab bababababa. " * 2000)[: round(megabytes * 1e6 / 48_000 / LETTER_MS * 1000)] + "."
+
+
+def test_pieces_of_a_stream_arrive_while_it_is_spoken(tones: tuple[Client, Process]):
+    platform, process = tones
+    job = platform.run({"text": "One comes first. Two is held.", "stream": True})
+    items = platform.stream(job)
+    first = next(items)
+    assert job.status == "IN_PROGRESS"
+    assert first["status"] == "streaming"
+    assert (first["chunk"], first["index"], first["format"], first["sample_rate"]) == (1, 0, "pcm_16", 24_000)
+    process.go()
+    *pieces, last = items
+    assert [item["chunk"] for item in pieces] == list(range(2, len(pieces) + 2))
+    assert last["status"] == "complete"
+    assert last["total_chunks"] == len(pieces) + 1
+    sound = b"".join(base64.b64decode(item["audio_chunk"]) for item in [first, *pieces])
+    assert len(sound) == pytest.approx(last["duration_sec"] * 48_000, abs=48)
+    assert job.output == [first, *pieces, last]
+    assert all(size < 700_000 for _, size, _ in job.streamed)
+    (process.volume / "go").unlink()
+
+
+@pytest.mark.parametrize("format", ["mp3", "opus", "wav", "pcm"])
+def test_a_stream_has_the_format_that_was_asked_for(tones: tuple[Client, Process], format: str):
+    platform, _ = tones
+    *pieces, last = platform.stream(platform.run({"text": "One. Two.", "stream": True, "format": format}))
+    sound = b"".join(base64.b64decode(item["audio_chunk"]) for item in pieces)
+    assert {item["format"] for item in pieces} == {format} == {last["format"]}
+    assert sound.startswith({"mp3": b"", "opus": b"OggS", "wav": b"RIFF", "pcm": b""}[format])
+
+
+def test_a_result_that_is_large_but_not_too_large_arrives_whole(tones: tuple[Client, Process]):
+    platform, _ = tones
+    job = platform.ended(platform.run({"text": text_of(0.62), "format": "wav"}))
+    assert job.status == "COMPLETED"
+    (document,) = job.output
+    with wave.open(BytesIO(base64.b64decode(document["audio_base64"]))) as file:
+        assert file.getnframes() / file.getframerate() == pytest.approx(document["duration_sec"], abs=0.01)
+    assert job.result_bytes > 750_000
+    assert [size < 700_000 for _, size, _ in job.streamed] == [True]
+    assert job.refused == []
+
+
+def test_a_result_that_is_too_large_is_kept_and_the_error_tells_how_to_get_it(tones: tuple[Client, Process]):
+    platform, process = tones
+    told = platform.failed({"text": text_of(1.5), "format": "wav", "session_id": "long-one"})
+    assert "more than the platform delivers" in told
+    assert "session_id long-one" in told
+    assert str(process.volume) not in told
+    begun = len(process.begun())
+    assert platform.failed({"text": text_of(1.5), "format": "wav", "session_id": "long-one"}) == told
+    assert len(process.begun()) == begun
+    with wave.open(str(process.volume / "indextts" / "output_audio" / "long-one.wav")) as file:
+        assert file.getnframes() > 24_000 * 20
+
+
+def test_pieces_that_are_more_than_a_result_may_hold_are_streamed_alone(tones: tuple[Client, Process]):
+    platform, _ = tones
+    job = platform.run({"text": text_of(2.0), "stream": True})
+    *pieces, last = platform.stream(job)
+    sound = b"".join(base64.b64decode(item["audio_chunk"]) for item in pieces)
+    assert len(sound) == pytest.approx(last["duration_sec"] * 48_000, abs=48)
+    assert last["warnings"] == ["The pieces are more than a result may hold: their sound was sent to /stream alone."]
+    assert job.status == "COMPLETED"
+    assert job.result_bytes < 1_000_000
+    assert {item["audio_chunk"] for item in job.output[:-1]} == {""}
+    assert job.refused == []
+
+
+def test_the_same_session_again_finds_what_was_spoken(tones: tuple[Client, Process]):
+    platform, process = tones
+    asked = {"text": "Only once please.", "session_id": "again"}
+    first = platform.done(asked)
+    assert first["filename"] == "again.mp3"
+    assert platform.done(asked) == first
+    assert process.begun().count("Only once please.") == 1
+    assert platform.done({"text": "Something else.", "session_id": "again"})["segments"][0]["text"] == "Something else."
+    assert platform.done(asked)["segments"] == first["segments"]
+
+
+def test_two_jobs_of_one_session_at_once_are_spoken_once(tones: tuple[Client, Process]):
+    platform, process = tones
+    asked = {"text": "Twins are held.", "session_id": "twins"}
+    jobs = [platform.run(asked), platform.run(asked)]
+    until(lambda: all(job.status == "IN_PROGRESS" for job in jobs))
+    process.go()
+    first, second = (platform.ended(job).output for job in jobs)
+    assert first == second
+    assert process.begun().count("Twins are held.") == 1
+    (process.volume / "go").unlink()
+
+
+def test_as_many_jobs_are_taken_as_the_engine_has_lanes(tones: tuple[Client, Process]):
+    platform, process = tones
+    jobs = [platform.run({"text": f"Job {number} is held."}) for number in range(5)]
+    until(lambda: sum(job.status == "IN_PROGRESS" for job in jobs) == 3)
+    assert [job.status for job in jobs].count("IN_QUEUE") == 2
+    process.go()
+    assert {platform.ended(job).status for job in jobs} == {"COMPLETED"}
+    (process.volume / "go").unlink()
+
+
+def test_with_a_single_result_the_output_is_the_bare_document(platform: Client, start: Start):
+    start(OSCINE_SINGLE_RESULT="true", OSCINE_PRELOAD="never", OSCINE_ENGINE="tones")
+    for asked in ({"text": "One."}, {"text": "One.", "stream": True}):
+        job = platform.ended(platform.run(asked))
+        assert job.status == "COMPLETED"
+        assert job.output["status"] == "completed"
+        assert base64.b64decode(job.output["audio_base64"])
+        assert job.streamed == []
+    job = platform.ended(platform.run({"text": ""}))
+    assert job.status == "FAILED"
+    assert job.error == "text is empty; give at least one word to speak."
+    assert json.dumps(job.output) == '{"error_type": "invalid_request_error"}'
