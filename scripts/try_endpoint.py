@@ -7,7 +7,7 @@ Needs Python 3.11 or newer and nothing else. The key is read from RUNPOD_API_KEY
 which are keys to a file. It speaks about a dozen short texts, one of a few minutes and the start of a long one; with
 --voices it also adds a recording of its own speech to the volume and deletes it again.
 
-Exit code: 0 all items passed or were skipped; 1 one failed; 2 the endpoint could not be tried at all.
+Exit code: 0 all items passed or were skipped; 1 one failed; 2 the endpoint could not be tried at all; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import base64
 import binascii
 import contextlib
+import http.client
 import json
 import math
 import os
@@ -33,6 +34,8 @@ from typing import Any, Final, NoReturn
 
 RUNPOD: Final = "https://api.runpod.ai/v2"
 ENDED: Final = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
+TELL_S: Final = 30.0
+"""How often whoever waits is told so: a worker's first start takes many minutes."""
 ITEM_BYTES: Final = 700_000
 """What an item of a stream has at most: the platform takes 1 MB."""
 RESULT: Final = frozenset(
@@ -97,22 +100,30 @@ class Endpoint:
         self._key = key
         self.seen: list[str] = []
         """Every answer without its sound and its links, for what must never be in one."""
+        self._open: set[str] = set()
 
     def run(self, fields: Mapping[str, Any], **more: Any) -> str:
         """Send a job; its id."""
         answer = self._call("run", {"input": fields, **more})
         expect(isinstance(answer.get("id"), str), f"/run gives no id but {_shown(answer)}")
+        self._open.add(str(answer["id"]))
         return str(answer["id"])
 
     def wait(self, job: str, until: Sequence[str] = ENDED) -> dict[str, Any]:
         """The status of a job when it has ended, or has one of the states `until`."""
-        pause, stop = 0.1, time.monotonic() + self.patience
+        pause, began, told = 0.1, time.monotonic(), TELL_S
         while True:
             answer = self._call(f"status/{job}")
             if answer.get("status") in (*until, *ENDED):
+                if answer["status"] in ENDED:
+                    self._open.discard(job)
                 return answer
-            if time.monotonic() > stop:
+            waited = time.monotonic() - began
+            if waited > self.patience:
                 self._gave_up(job, answer.get("status"))
+            if waited > told:
+                print(f"a job is {answer.get('status')} for {waited:.0f} s", file=sys.stderr, flush=True)
+                told += TELL_S
             time.sleep(pause)
             pause = min(2.0, pause * 1.3)
 
@@ -136,6 +147,7 @@ class Endpoint:
             items = answer.get("stream") or []
             yield from (item.get("output") if isinstance(item, dict) else item for item in items)
             if answer.get("status") in ENDED and not items:
+                self._open.discard(job)
                 return
             if time.monotonic() > stop:
                 self._gave_up(job, answer.get("status"))
@@ -150,10 +162,14 @@ class Endpoint:
         """The platform's own figures."""
         return self._call("health")
 
+    def leave(self) -> None:
+        """Cancel what is not done: a job that nobody wants any more is not left to cost something."""
+        while self._open:
+            with contextlib.suppress(Failed, Stopped):
+                self.cancel(self._open.pop())
+
     def _gave_up(self, job: str, state: object) -> NoReturn:
-        """A job that nobody wants any more is not left to cost something."""
-        with contextlib.suppress(Failed, Stopped):
-            self.cancel(job)
+        self.leave()
         told = f"a job is {state} after {self.patience:.0f} s"
         if state == "IN_QUEUE":
             raise Stopped(f"{told}: no worker takes jobs; look at the workers' logs, or wait longer with --patience")
@@ -183,7 +199,7 @@ class Endpoint:
                 passing = (429,) if data is not None else (429, 500, 502, 503, 504)
                 if error.code not in passing or attempt == attempts:
                     raise Failed(f"/{operation.split('/')[0]} answers {error.code}: {told[:200]}") from None
-            except (OSError, TimeoutError) as error:
+            except (OSError, http.client.HTTPException) as error:
                 if data is not None or attempt == attempts:
                     raise Stopped(f"the endpoint cannot be reached ({type(error).__name__}); look at --url") from None
             time.sleep(attempt)
@@ -208,11 +224,11 @@ def fetch(url: str, part: str | None = None) -> tuple[int, Mapping[str, str], by
             return found.status, _lower(found.headers), found.read()
     except urllib.error.HTTPError as error:
         return error.code, _lower(error.headers), b""
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise Failed(f"the link cannot be fetched ({type(error).__name__})") from None
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
@@ -515,7 +531,7 @@ def at_once(trial: Trial) -> str:
             errors.append(error)
 
     began = time.monotonic()
-    threads = [threading.Thread(target=speak, args=(at,)) for at in range(trial.jobs)]
+    threads = [threading.Thread(target=speak, args=(at,), daemon=True) for at in range(trial.jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -613,6 +629,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
             if not trial.endpoint.seen:
                 return _stop(say, str(error))
             verdict, told, gone = "fail", str(error), "an item before it could not be finished"
+        except KeyboardInterrupt:
+            trial.endpoint.leave()
+            return 130
         except (KeyError, TypeError, AttributeError, IndexError) as error:  # a document of another shape
             verdict, told = "fail", f"an answer has another shape than is promised ({type(error).__name__}: {error})"
         rows.append((name, verdict, time.monotonic() - began, " ".join(told.split())))
@@ -663,4 +682,5 @@ def _above_0(text: str) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     sys.exit(main(sys.argv[1:]))

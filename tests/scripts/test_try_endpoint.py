@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.delivery.seaweed import WRITER, seaweed
+from tests.http.asking import until
 from tests.scripts.script import SCRIPT, try_endpoint
 from tests.scripts.stand_in import ENDPOINT, Answer, StandIn, stand_in
 
@@ -364,18 +366,55 @@ def test_an_endpoint_that_is_not_there_ends_it(endpoint: tuple[StandIn, str], ca
     assert "there is no such endpoint (404)" in capsys.readouterr().out
 
 
+def unbegun(operation: str, answer: Answer) -> Answer:
+    return {**answer, "status": "IN_QUEUE"} if operation == "status" else answer
+
+
 def test_a_queue_without_a_worker_ends_it_and_leaves_no_job_there(
     endpoint: tuple[StandIn, str], capsys: pytest.CaptureFixture[str]
 ):
     plane, url = endpoint
     plane.asked.clear()
-    with spoiled(
-        plane, lambda operation, answer: {**answer, "status": "IN_QUEUE"} if operation == "status" else answer
-    ):
+    with spoiled(plane, unbegun):
         assert attempt(url, "--only", "platform", "health_check", "list_voices", "--patience", "1") == 1
     printed = capsys.readouterr().out
     assert "health_check: fail: a job is IN_QUEUE after 1 s: no worker takes jobs" in printed
     assert "list_voices: skipped: an item before it could not be finished" in printed
+    assert plane.asked[-1] == "cancel"
+
+
+def test_whoever_waits_is_told_so(
+    endpoint: tuple[StandIn, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    plane, url = endpoint
+    monkeypatch.setattr(try_endpoint, "TELL_S", 0.2)
+    polls = count()
+
+    def late(operation: str, answer: Answer) -> Answer:
+        return {"id": "a", "status": "IN_QUEUE"} if operation == "status" and next(polls) < 5 else answer
+
+    with spoiled(plane, late):
+        assert attempt(url, "--only", "health_check") == 0
+    printed = capsys.readouterr()
+    assert "a job is IN_QUEUE for " in printed.err
+    assert "health_check: pass" in printed.out
+
+
+def test_ctrl_c_ends_it_and_leaves_no_job_there(endpoint: tuple[StandIn, str]):
+    plane, url = endpoint
+    plane.asked.clear()
+    command = [sys.executable, str(SCRIPT), ENDPOINT, "--url", url]
+    with (
+        spoiled(plane, unbegun),
+        subprocess.Popen(
+            command, env={"RUNPOD_API_KEY": KEY}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
+        until(lambda: "status" in plane.asked)
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert printed == b""
     assert plane.asked[-1] == "cancel"
 
 
