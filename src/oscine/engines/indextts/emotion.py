@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from oscine.engines.indextts.references import Kept
-from oscine.errors import Cancelled, NotAvailable
+from oscine.errors import Cancelled, NotAvailable, SynthesisFailed
 
 EMOTIONS: Final = ("happy", "angry", "sad", "afraid", "disgusted", "melancholic", "surprised", "calm")
 _BIAS: Final = (0.9375, 0.875, 1.0, 1.0, 0.9375, 0.9375, 0.6875, 0.5625)
@@ -121,6 +122,7 @@ class TextEmotion:
             messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
         asked = self._tokenizer([prompt], return_tensors="pt").to(self._model.device)
+        began = time.monotonic()
         told = self._model.generate(
             **asked,
             max_new_tokens=_LONGEST_ANSWER,
@@ -132,6 +134,11 @@ class TextEmotion:
             pad_token_id=self._tokenizer.eos_token_id,
             stopping_criteria=StoppingCriteriaList([Left()]),
         )
+        late = time.monotonic() - began >= _PATIENCE_S and int(told[0][-1]) != self._tokenizer.eos_token_id
+        if late and not stop.is_set():  # half an answer would depend on how busy the machine is
+            raise SynthesisFailed(
+                f"The emotions of the text could not be read within {_PATIENCE_S:.0f} s; give emo_vector instead."
+            )
         answer = str(self._tokenizer.decode(told[0][asked.input_ids.shape[1] :], skip_special_tokens=True))
         return answer.rpartition("</think>")[2]
 

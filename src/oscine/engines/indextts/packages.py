@@ -30,6 +30,8 @@ from oscine.engines.indextts.grammars import LANGUAGES, Grammars
 from oscine.engines.torchaudio import make_importable
 from oscine.errors import NotAvailable
 
+log = logging.getLogger(__name__)
+
 _MADE_FOR: Final = {"indextts2-inference": "2.1.1", "indextts25-inference": "0.2.0"}
 _LAYERS_READ: Final = 17
 """The layer of w2v-BERT whose output the models use; those after it only cost time and memory."""
@@ -144,7 +146,13 @@ def normalise_with(module: ModuleType, grammars: Grammars) -> None:
 
     def normalised(text: str, language: str) -> str:
         if language in LANGUAGES:
-            return str(grammars.get(language).normalize(text, verbose=False))
+            try:
+                return str(grammars.get(language).normalize(text, verbose=False))
+            except Exception as error:  # NeMo raises whatever its parts raise; the text is read as it is written
+                log.warning(
+                    "A text could not be written out (%s); numbers in it are left to the model.", type(error).__name__
+                )
+                return text
         return str(normalize_text(text, language))
 
     module.nemo_text_normalize = normalised  # type: ignore[attr-defined]
