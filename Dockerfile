@@ -26,11 +26,11 @@ ENV PATH=/opt/oscine/bin:$PATH \
     OSCINE_ENGINE=hibari \
     OSCINE_HOST=0.0.0.0
 RUN --mount=type=cache,target=/cache/uv \
-    --mount=type=bind,source=requirements,target=/app/requirements \
-    --mount=type=bind,source=scripts/container,target=/app/scripts/container \
+    --mount=type=bind,source=requirements,target=/build/requirements \
+    --mount=type=bind,source=scripts/container,target=/build/scripts/container \
     export UV_CACHE_DIR=/cache/uv && \
-    /app/scripts/container/install.sh environment worker /opt/oscine && \
-    /app/scripts/container/install.sh packages worker /opt/oscine
+    /build/scripts/container/install.sh environment worker /opt/oscine && \
+    /build/scripts/container/install.sh packages worker /opt/oscine
 RUN --mount=type=bind,target=/build \
     /build/scripts/container/install.sh oscine worker /opt/oscine && \
     /build/scripts/container/install.sh check worker /opt/oscine && \
@@ -49,10 +49,10 @@ LABEL org.opencontainers.image.title="Oscine" \
 ENV PYTHONUNBUFFERED=1 \
     RUNPOD_LOG_LEVEL=INFO \
     OSCINE_HOST=0.0.0.0
-RUN --mount=type=bind,source=requirements,target=/app/requirements \
-    --mount=type=bind,source=scripts/container,target=/app/scripts/container \
-    /app/scripts/container/system.sh && \
-    PYTHON=python3.12 /app/scripts/container/install.sh uv gpu /usr/local
+RUN --mount=type=bind,source=requirements,target=/build/requirements \
+    --mount=type=bind,source=scripts/container,target=/build/scripts/container \
+    /build/scripts/container/system.sh && \
+    PYTHON=python3.12 /build/scripts/container/install.sh uv gpu /usr/local
 # As root: RunPod mounts network volumes as root's and has no setting for the user of a container.
 EXPOSE 8000
 ENTRYPOINT ["/app/bootstrap.sh"]
@@ -64,16 +64,16 @@ COPY . /app/
 FROM cuda AS gpu
 ENV BOOTSTRAP_ENVIRONMENT=/opt/oscine
 RUN --mount=type=cache,target=/cache/uv \
-    --mount=type=bind,source=requirements,target=/app/requirements \
-    --mount=type=bind,source=scripts/container,target=/app/scripts/container \
+    --mount=type=bind,source=requirements,target=/build/requirements \
+    --mount=type=bind,source=scripts/container,target=/build/scripts/container \
     export UV_CACHE_DIR=/cache/uv PYTHON=python3.12 && \
-    /app/scripts/container/install.sh environment gpu /opt/oscine && \
-    /app/scripts/container/install.sh torch gpu /opt/oscine
+    /build/scripts/container/install.sh environment gpu /opt/oscine && \
+    /build/scripts/container/install.sh torch gpu /opt/oscine
 RUN --mount=type=cache,target=/cache/uv \
-    --mount=type=bind,source=requirements,target=/app/requirements \
-    --mount=type=bind,source=scripts/container,target=/app/scripts/container \
+    --mount=type=bind,source=requirements,target=/build/requirements \
+    --mount=type=bind,source=scripts/container,target=/build/scripts/container \
     export UV_CACHE_DIR=/cache/uv && \
-    /app/scripts/container/install.sh packages gpu /opt/oscine
+    /build/scripts/container/install.sh packages gpu /opt/oscine
 RUN --mount=type=bind,target=/build \
     /build/scripts/container/install.sh oscine gpu /opt/oscine && \
     /build/scripts/container/install.sh check gpu /opt/oscine
@@ -85,5 +85,5 @@ ENV OSCINE_ENGINE=vibevoice
 FROM gpu AS indextts
 ENV OSCINE_ENGINE=indextts2 \
     BOOTSTRAP_GRAMMARS=/opt/grammars
-RUN --mount=type=bind,source=scripts/container,target=/app/scripts/container \
-    /opt/oscine/bin/python /app/scripts/container/grammars.py /opt/grammars
+RUN --mount=type=bind,source=scripts/container,target=/build/scripts/container \
+    /opt/oscine/bin/python /build/scripts/container/grammars.py /opt/grammars

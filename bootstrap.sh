@@ -55,9 +55,9 @@ main() {
 
 # The same rule as `Settings.home`.
 find_home() {
-    home=${OSCINE_VOLUME:-}
+    home=${OSCINE_VOLUME:-} passing=''
     if [ -z "$home" ] && [ -d /runpod-volume ]; then home=/runpod-volume; fi
-    if [ -z "$home" ]; then home=${XDG_DATA_HOME:-${HOME:-/root}/.local/share}/oscine; fi
+    if [ -z "$home" ]; then home=${XDG_DATA_HOME:-${HOME:-/root}/.local/share}/oscine passing=1; fi
 }
 
 make_folders() {
@@ -72,6 +72,7 @@ make_folders() {
     flag=$kept/.first_run_complete
     lock_folder=$kept/.bootstrap.lock
     log=$home/indextts/bootstrap.log
+    if [ -n "$passing" ]; then say "no volume is attached: what is brought now goes with the container"; fi
     if [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -gt 1000000 ]; then mv -f "$log" "$log.1" 2>/dev/null || true; fi
 }
 
@@ -90,6 +91,7 @@ choose() {
     if [ -n "${BOOTSTRAP_ENVIRONMENT:-}" ]; then return; fi
     lock=${BOOTSTRAP_LOCK:-}
     if [ -z "$lock" ]; then
+        # The other engines share a lock, so that endpoints with different ones share an environment on their volume.
         case $engine in hibari) lock=worker ;; *) lock=gpu ;; esac
     fi
     [ -f "$root/requirements/$lock.lock" ] || stop "BOOTSTRAP_LOCK must be gpu, cpu or worker."

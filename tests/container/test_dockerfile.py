@@ -136,7 +136,9 @@ def test_grammars_of_numbers_are_compiled_where_the_image_keeps_them(tmp_path: P
     program, script, folder = commands(step).split()
     assert program == "/opt/oscine/bin/python"
     assert folder == variables("indextts")["BOOTSTRAP_GRAMMARS"]
-    done = subprocess.run([INDEXTTS, ROOT / Path(script).relative_to("/app"), tmp_path], capture_output=True, text=True)
+    done = subprocess.run(
+        [INDEXTTS, ROOT / Path(script).relative_to("/build"), tmp_path], capture_output=True, text=True
+    )
     if "not installed" in done.stderr:
         pytest.skip("NeMo's text processing has no wheels for this machine")
     assert done.returncode == 0, done.stderr

@@ -107,3 +107,13 @@ def test_grammars_are_copied_once(tmp_path: Path):
     assert (own.parent / "en-nemo1" / "x.far").read_text() == "en"
     assert (own / "x.far").read_text() == "the worker's own"
     assert sorted(path.name for path in own.parent.iterdir()) == ["en-nemo1", "zh-nemo1"]
+
+
+def test_without_a_volume_it_starts_all_the_same_and_says_what_that_means(tmp_path: Path):
+    settings = baked(OSCINE_ENGINE="hibari", XDG_DATA_HOME=str(tmp_path / "data"))
+    if Path("/runpod-volume").is_dir():
+        pytest.skip("this machine has the platform's volume")
+    done = start(copy_app(tmp_path / "app"), tmp_path, **settings, OSCINE_VOLUME="")
+    assert STARTED in done.stdout, done.stderr
+    assert "no volume is attached" in done.stderr
+    assert (tmp_path / "data" / "oscine" / "indextts" / "bootstrap.log").is_file()
