@@ -21,6 +21,7 @@ from oscine.engines.protocol import Audio, Done, EngineBroken, Event, Failed, La
 from oscine.engines.vibevoice.engine import VibeVoiceEngine
 from oscine.engines.vibevoice.short import said_once
 from oscine.errors import SynthesisFailed
+from oscine.synthesis.job import whole
 from oscine.synthesis.scheduler import Pace, Scheduler
 from oscine.voices.prompt import Prompt
 from tests.engines.contract import quiet, run
@@ -271,7 +272,7 @@ def spoken_by_job(engine: VibeVoiceEngine, wanted: Sequence[Utterance], *, hold:
     try:
         with scheduler.job(Pace.FILE if hold else Pace.LISTENER, hold=hold) as job:
             takes = [job.submit(each) for each in wanted]
-            return [np.concatenate([*iter(take.read, None)]) for take in takes]
+            return [whole(take) for take in takes]
     finally:
         scheduler.close()
 
