@@ -1,0 +1,241 @@
+"""Whether a worker is fit, and what it does before its first job."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oscine.config import Settings
+from oscine.engines.protocol import Missing
+from oscine.errors import NotAvailable
+from oscine.runpod import checks
+from oscine.runpod.actions import act
+from oscine.runpod.checks import fitness_checks, health
+from oscine.runpod.start import prepare
+from oscine.runpod.worker import Worker
+from oscine.synthesis.studio import Studio
+from tests.echo import echo
+from tests.runpod.conftest import TONES, Start
+from tests.runpod.engines import entry_points
+from tests.runpod.house import ROOT, Client, Process
+from tests.voices.recordings import recording
+
+Make = Callable[..., Worker]
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    """A worker of this process that speaks tones."""
+    made = []
+
+    def make(*, engine: dict[str, Any] | None = None, **names: str) -> Worker:
+        settings = Settings.from_env({"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", **names})
+        made.append(Worker(Studio(settings, factories={"echo": echo(**(engine or {}))})))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        worker.studio.close()
+
+
+def why_not(worker: Worker) -> list[str]:
+    """The sentences of the checks that fail."""
+    found = []
+    for check in fitness_checks(worker):
+        try:
+            check()
+        except NotAvailable as error:
+            found.append(error.message)
+    return found
+
+
+def test_a_worker_that_lacks_nothing_is_fit(make: Make):
+    worker = make()
+    prepare(worker)
+    assert why_not(worker) == []
+    assert health(worker, store=lambda: None)["status"] == "healthy"
+
+
+def test_a_folder_that_cannot_be_written_is_told_without_its_path(make: Make, tmp_path: Path):
+    (tmp_path / "file").write_text("no folder")
+    worker = make(OUTPUT_AUDIO_DIR=str(tmp_path / "file" / "output"))
+    (told,) = why_not(worker)
+    assert "OUTPUT_AUDIO_DIR" in told
+    assert str(tmp_path) not in told
+    checked = health(worker, store=lambda: None)
+    assert checked["status"] == "unhealthy"
+    assert checked["checks"]["configuration"]["status"] == "fail"
+
+
+def test_a_volume_that_is_nearly_full_is_told(make: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checks, "LEAST_DISK_GB", 10.0**9)  # no disk has so much
+    (told,) = why_not(make())
+    assert told.startswith("The volume has ")
+
+
+def test_an_engine_that_is_not_installed_makes_a_worker_unfit(make: Make):
+    missing = Missing("a package", 'pip install "oscine[echo]"')
+    assert why_not(make(engine={"missing": missing})) == [
+        'The engine echo is missing a package; run: pip install "oscine[echo]"'
+    ]
+
+
+def test_weights_that_are_not_there_yet_do_not_make_a_worker_unfit_but_unhealthy(make: Make):
+    worker = make(engine={"missing": Missing("its weights", "oscine download echo")})
+    prepare(worker)
+    assert why_not(worker) == []
+    checked = health(worker, store=lambda: None)["checks"]["checkpoints"]
+    assert checked["status"] == "fail"
+    assert "oscine download echo" in checked["details"]
+
+
+def test_an_engine_that_cannot_be_loaded_makes_a_worker_unfit(make: Make):
+    worker = make(engine={"load_failures": [RuntimeError("CUDA out of memory on /dev/nvidia0")]})
+    prepare(worker)
+    assert why_not(worker) == ["The engine echo could not be loaded (RuntimeError)."]
+
+
+def test_an_engine_that_must_be_loaded_and_cannot_be_ends_the_worker(make: Make):
+    with pytest.raises(NotAvailable, match="could not be loaded"):
+        prepare(make(engine={"load_failures": [RuntimeError("no")]}, OSCINE_PRELOAD="always"))
+    with pytest.raises(NotAvailable, match="is missing its weights"):
+        prepare(make(engine={"missing": Missing("its weights", "get them")}, OSCINE_PRELOAD="always"))
+
+
+def test_a_worker_that_loads_at_the_first_job_takes_one_until_then(make: Make):
+    worker = make(OSCINE_PRELOAD="never")
+    prepare(worker)
+    assert worker.jobs_at_once() == 1
+    assert [document["status"] for document in answers(worker, {"text": "One."})] == ["completed"]
+    assert worker.jobs_at_once() == 4
+    assert make(OSCINE_WORKER_JOBS="7").jobs_at_once() == 7
+
+
+def test_an_engine_that_others_ask_for_and_does_not_suit_the_machine_asks_for_no_other_worker(tmp_path: Path):
+    settings = Settings.from_env({"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo"})
+    other = echo(name="other", load_failures=[RuntimeError("too large")] * 9)
+    with Studio(settings, factories={"echo": echo(), "other": other}) as studio:
+        worker = Worker(studio)
+        prepare(worker)
+        (told,) = answers(worker, {"text": "One.", "engine": "other"})
+        assert told["error"] == "The engine other could not be loaded (RuntimeError)."
+        assert not worker.broken
+
+
+def answers(worker: Worker, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    async def all_of_them() -> list[dict[str, Any]]:
+        return [document async for document in worker.answer({"id": "a-job", "input": asked})]
+
+    return asyncio.run(all_of_them())
+
+
+def test_voices_are_listed_added_from_base64_replaced_and_deleted(make: Make):
+    worker = make(engine={"cloning": True})
+    sound = base64.b64encode(recording()).decode()
+
+    def done(action: str, **fields: object) -> dict[str, Any]:
+        (document,) = answers(worker, {"action": action, **fields})
+        return document
+
+    assert done("list_voices")["names"] == ["low", "high"]
+    assert done("add_voice", name="Anna", voice_audio=sound) == {"status": "completed", "voice": "Anna"}
+    assert done("list_voices")["voices"][-1] == {"name": "Anna", "type": "recording"}
+    assert "Anna" in done("list_voices")["names"]
+    assert "name" in done("add_voice", name="Anna", voice_audio=sound)["error"]
+    assert done("add_voice", name="Anna", voice_audio=sound, replace=True)["voice"] == "Anna"
+    assert "name" in done("add_voice", name="low", voice_audio=sound)["error"]
+    assert "name" in done("add_voice", name="../up", voice_audio=sound)["error"]
+    assert "name" in done("add_voice", voice_audio=sound)["error"]
+    assert "voice_audio" in done("add_voice", name="Bert")["error"]
+    assert "voice_audio" in done("add_voice", name="Bert", voice_audio="no base64!")["error"]
+    assert "s3_key" in done("add_voice", name="Bert", s3_key="bert.wav")["error"]
+    assert done("delete_voice", name="Anna") == {"status": "completed", "deleted": "Anna"}
+    assert "error" in done("delete_voice", name="Anna")
+    assert done("speak", text="One.")["status"] == "completed"
+
+
+def test_old_results_go_and_what_is_in_the_making_stays(make: Make):
+    worker = make(CLEANUP_DAYS="1")
+    folder = worker.output.folder("echo")
+    now = time.time()
+
+    def file(name: str, days: float) -> Path:
+        path = folder / name
+        path.write_bytes(b"x")
+        os.utime(path, (now - days * 86_400, now - days * 86_400))
+        return path
+
+    old = [file("old.mp3", 2), file("old.result.json", 2), file(".gone.mp3.0-1-a.part", 2)]
+    long = "s" * 60
+    kept = [file("new.mp3", 0.5), file("busy.mp3", 2), file(f".{f'{long}.mp3'[:48]}.0-1-a.part", 2)]
+    (folder / "folder").mkdir()
+
+    async def swept() -> int:
+        async with worker.output.session("busy"), worker.output.session(long):
+            return worker.output.sweep(now=now)
+
+    assert asyncio.run(swept()) == 3
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in [*kept, folder / "folder"])
+
+
+def test_what_was_touched_within_the_hour_stays_however_early_results_shall_go(make: Make):
+    worker = make(CLEANUP_DAYS="0")
+    young = worker.output.folder("echo") / ".another-workers.mp3.0-1-a.part"
+    young.write_bytes(b"x")
+    assert worker.output.sweep() == 0
+    assert worker.output.sweep(now=time.time() + 7_300) == 1
+
+
+def test_actions_are_asked_for_by_their_names(make: Make):
+    worker = make()
+    for action in ("dance", 3, ["speak"], {"a": 1}):
+        (document,) = answers(worker, {"action": action})
+        assert document["error"].startswith("action must be one of speak, health_check, ")
+    assert act(worker, {}, "health_check", {})["status"] == "healthy"
+
+
+@pytest.mark.slow
+def test_an_unfit_worker_ends_and_the_platform_is_told_why(platform: Client, start: Start, tmp_path: Path):
+    (tmp_path / "file").write_text("no folder")
+    process: Process = start(taking=False, OUTPUT_AUDIO_DIR=str(tmp_path / "file" / "output"), **TONES)
+    assert process.ended() == 1
+    assert "OUTPUT_AUDIO_DIR" in process.log()
+    (told,) = platform.plane.pings
+    assert (told["status"], told["check"]) == ("unhealthy", "oscine_volume")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("names", "code", "told"),
+    [
+        ({"OSCINE_ENGINE": "tones", "OSCINE_PRELOAD": "never"}, 0, "warm"),
+        ({"S3_BUCKET_NAME": "speech"}, 2, "S3_"),
+        ({"OSCINE_WORKER_JOBS": "many"}, 2, "OSCINE_WORKER_JOBS"),
+        ({"OSCINE_ENGINE": "nobody"}, 3, "OSCINE_ENGINE"),
+    ],
+)
+def test_warming_up_loads_the_engine_and_ends(tmp_path: Path, names: dict[str, str], code: int, told: str):
+    path = os.pathsep.join([entry_points(tmp_path / "engines"), str(ROOT)])
+    (tmp_path / "volume").mkdir()
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "handler.py"), "--warmup"],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": path, "OSCINE_VOLUME": str(tmp_path / "volume"), **names},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    if code == 0:
+        assert (tmp_path / "volume" / "opened").read_text() == "Ready.\n"
