@@ -148,6 +148,16 @@ def test_every_image_is_told():
     assert f"Without `--target` it is `{last}`." in prose(DEPLOY)
 
 
+def test_the_sentences_among_the_symptoms_are_those_that_are_said():
+    said = [path.read_text(encoding="utf-8") for path in (ROOT / "bootstrap.sh", *(ROOT / "src").rglob("*.py"))]
+    quoted = [text for row in rows_of(DEPLOY, "symptom", "cause", "remedy") for text in re.findall('"([^"]+)"', row[0])]
+    assert quoted
+    for text in quoted:
+        # What stands in a sentence depends on the engine and on what it lacks.
+        words = text.removesuffix(" the model")
+        assert any(words in source for source in said), text
+
+
 def test_an_hour_of_speech_costs_what_price_and_factor_make_of_it():
     prices = {name: row[2] for row in rows_of(DEPLOY, "GPU", "memory") for name in row[0].split(", ")}
     rows = rows_of(DEPLOY, "engine", "GPU", "dollars a second")
