@@ -22,6 +22,7 @@ from oscine.synthesis.assemble import Segment
 from oscine.synthesis.result import Report
 from oscine.synthesis.studio import Studio
 from oscine.synthesis.track import Progress
+from tests.contract.old_workers import deployment
 from tests.docs.pages import ROOT, Block, blocks, prose, rows_of
 from tests.scripts.script import try_endpoint
 
@@ -249,6 +250,36 @@ def test_the_defaults_that_changed_are_told():
     infos = {name: Registry(usual).get(name).info for name in ("vibevoice", "indextts2")}
     assert (infos["vibevoice"].default_rate, infos["vibevoice"].default_bitrate) == (48_000, 192_000)
     assert (infos["indextts2"].default_rate, infos["indextts2"].default_bitrate) == (24_000, 128_000)
+
+
+def test_what_a_deployment_of_vibevoice_notices_is_as_told(tmp_path: Path):
+    with deployment("vibevoice", tmp_path, DEFAULT_SPEAKER="", DEFAULT_SAMPLE_RATE="") as moved:
+        document = moved.document({"text": "Hello world. How are you?", "session_id": "a", "no_field": 1})
+        told = {name: document[name] for name in ("status", "filename", "format", "sample_rate")}
+        assert told == {"status": "success", "filename": "a.mp3", "format": "mp3", "sample_rate": 48_000}
+        assert (document["metadata"]["bitrate"], document["metadata"]["voice"]) == (192_000, "Alice")
+        assert any("no_field" in warning for warning in document["warnings"])
+        document = moved.document({"text": "Hello.", "output_format": "pcm_16"})
+        assert (document["format"], document["sample_rate"]) == ("wav", 48_000)
+        assert moved.output({"text": "Hello world.", "stream": True})[0]["sample_rate"] == 48_000
+        assert "session_id must be" in moved.document({"text": "Hello.", "session_id": "a/b"})["error"]
+        assert moved.document({"text": "Hello.", "speaker_name": "nobody"})["warnings"] != []
+
+
+def test_what_a_deployment_of_indextts_notices_is_as_told(tmp_path: Path):
+    with deployment("indextts2", tmp_path, DEFAULT_SPEAKER="") as moved:
+        document = moved.document({"text": "Hello world. How are you?", "session_id": "a"})
+        told = {name: document[name] for name in ("status", "filename", "format")}
+        assert told == {"status": "completed", "filename": "a.opus", "format": "opus"}
+        facts = {name: document["metadata"][name] for name in ("sample_rate", "codec", "bitrate", "device", "voice")}
+        assert facts == {"sample_rate": 24_000, "codec": "opus", "bitrate": 128_000, "device": "cuda", "voice": "ada"}
+        assert Format.OPUS.media_type == "audio/ogg"
+        assert moved.document({"text": "Hello.", "output_format": "pcm_16"})["format"] == "wav"
+        silent = moved.document({"text": "Hello.", "stream": True, "session_id": "b"})
+        tail = moved.document({"text": "Hello.", "stream": True, "session_id": "b", "stream_tail_ms": 2000, "seed": 1})
+        assert tail["duration_sec"] > silent["duration_sec"] + 1
+    with deployment("indextts2", tmp_path, S3_REQUIRED="true") as moved:
+        assert "S3_REQUIRED is set" in moved.document({"text": "Hello."})["error"]
 
 
 def test_what_is_dropped_cannot_be_imported():
