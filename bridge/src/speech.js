@@ -70,6 +70,7 @@ async function* soundOf(job, heard) {
 /** Note what the worker gives, which may be another format than was asked for, and put a head in front of samples. */
 function* opening(document, heard, type = "") {
   if (heard.format) return;
+  heard.first = document;
   const asked = heard.wish.format;
   const given = formatOf(document.format) ?? formatOf(/\.(\w+)(\?|$)/.exec(document.filename ?? linkOf(document) ?? "")?.[1]) ?? (/ogg|opus/.test(type) ? "opus" : asked);
   const samples = given === "pcm" && asked !== "pcm";
@@ -137,7 +138,8 @@ function body(parts, { leave, end, keep }) {
 }
 
 function headersOf({ started, raw }, job, heard, firstAt) {
-  const { wish, format, rate, result = {}, warnings } = heard;
+  const { wish, format, rate, warnings } = heard;
+  const { metadata, warnings: told = [] } = heard.first;
   const taken = job.taken ?? job.at;
   const queued = Math.max(0, taken - started);
   const headers = {
@@ -146,10 +148,10 @@ function headersOf({ started, raw }, job, heard, firstAt) {
     "x-accel-buffering": "no",
     "server-timing": `queue;dur=${queued}, speak;dur=${firstAt - started - queued}, first-audio;dur=${firstAt - started}`,
   };
-  const facts = { engine: result.metadata?.engine, voice: result.metadata?.voice, seed: result.metadata?.seed ?? wish.seed };
+  const facts = { engine: metadata?.engine, voice: metadata?.voice, seed: metadata?.seed ?? wish.seed };
   for (const [name, value] of Object.entries(facts)) if (value != null) headers[`x-oscine-${name}`] = shown(String(value));
-  const told = [...warnings, ...(result.warnings ?? [])].map(shown).join(" ");
-  if (told) headers["x-oscine-warnings"] = told.length > 1500 ? `${told.slice(0, 1480).replace(/%[0-9A-F]?$/, "")} And more.` : told;
+  const all = [...warnings, ...told].map(shown).join(" ");
+  if (all) headers["x-oscine-warnings"] = all.length > 1500 ? `${all.slice(0, 1480).replace(/%[0-9A-F]?$/, "")} And more.` : all;
   return headers;
 }
 
