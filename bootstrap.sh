@@ -32,6 +32,7 @@ key=''
 working='' # the process group of what is being done
 beating='' # the process that shows that this start lives
 unfinished=''
+spoken=${TMPDIR:-/tmp}/bootstrap-$token # what the last thing that was done said
 
 main() {
     begin=${EPOCHREALTIME/./}
@@ -58,9 +59,12 @@ find_home() {
     home=${OSCINE_VOLUME:-} passing=''
     if [ -z "$home" ] && [ -d /runpod-volume ]; then home=/runpod-volume; fi
     if [ -z "$home" ]; then home=${XDG_DATA_HOME:-${HOME:-/root}/.local/share}/oscine passing=1; fi
+    # shellcheck disable=SC2088 # as `Settings` does it, for a value that no shell has read
+    case $home in "~" | "~/"*) home=${HOME:-/root}${home#"~"} ;; esac
 }
 
 make_folders() {
+    case $home in /*) ;; *) home=$PWD/$home ;; esac
     local kept=$home/vibevoice
     if ! mkdir -p "$home"/vibevoice/{demo/voices,output} "$home"/indextts/{audio_voices,output_audio,checkpoints} \
         2>/dev/null || [ ! -w "$kept" ]; then
@@ -346,17 +350,22 @@ bring_grammars() {
 # Do something that takes long: in the background, because bash would look at a signal only after it, and in a process
 # group of its own, so that all of it can be ended.
 work() {
-    setsid "$@" </dev/null > >(tell) 2>&1 &
+    local code=0 out teller
+    rm -f "$spoken"
+    exec {out}> >(tell)
+    teller=$!
+    setsid "$@" </dev/null >&"$out" 2>&1 &
     working=$!
-    local code=0
+    exec {out}>&-
     wait "$working" || code=$?
     working=''
+    wait "$teller" 2>/dev/null || true # so that what was said is written down
     return "$code"
 }
 
 # Addresses with credentials lose them, and their queries.
 tell() {
-    sed -u -E 's#(://)[^/@[:space:]]+@#\1***@#g; s#(://[^?[:space:]]*)\?[^[:space:]]*#\1#g' | tee -a "$log" >&2 2>/dev/null
+    sed -u -E 's#(://)[^/@[:space:]]+@#\1***@#g; s#(://[^?[:space:]]*)\?[^[:space:]]*#\1#g' | tee -a "$log" "$spoken" >&2 2>/dev/null
 }
 
 say() {
@@ -370,12 +379,10 @@ stop() {
     exit 1
 }
 
+# Whether what was done last ended for want of room: it may have given back what it had taken.
 no_room() {
-    local full=0
-    head -c 8000000 /dev/zero 2>/dev/null >"$home/vibevoice/.room-$token" || full=1
-    rm -f "$home/vibevoice/.room-$token"
-    [ "$full" = 1 ]
-} 2>/dev/null
+    grep -qiE 'no space left|quota exceeded|os error (28|122)' "$spoken" 2>/dev/null
+}
 
 # Whatever ends this script, short of SIGKILL, leaves nothing behind.
 leave() {
@@ -385,6 +392,7 @@ leave() {
         wait "$working" 2>/dev/null || true
     fi
     if [ -n "$unfinished" ]; then rm -rf "$unfinished"; fi
+    rm -f "$spoken"
     unlock
     exit "$1"
 }
@@ -393,6 +401,7 @@ start() {
     if [ -z "${BOOTSTRAP_ENVIRONMENT:-}" ]; then touch "$environment/used" 2>/dev/null || true; fi
     export VIRTUAL_ENV=$environment PATH=$environment/bin:$PATH
     say "starting after $(((${EPOCHREALTIME/./} - begin) / 1000)) ms"
+    rm -f "$spoken"
     trap - EXIT TERM INT
     # The worker takes this process's place, and so its signals.
     if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then exec "$@"; fi
