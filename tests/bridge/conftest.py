@@ -12,7 +12,7 @@ import pytest
 from tests.bridge.engines import entry_points
 from tests.bridge.gate import Gate
 from tests.bridge.house import Bridge, Bundle, bundled, endpoint_of, running
-from tests.runpod.house import Client, Process, client, worker
+from tests.runpod.house import Client, Process, client, until, worker
 from tests.runpod.plane import Plane
 
 
@@ -81,14 +81,30 @@ def start(house: House, bundle: Bundle) -> Iterator[Callable[..., Bridge]]:
         yield started
 
 
-@pytest.fixture
-def tones(bundle: Bundle, tmp_path: Path) -> Iterator[House]:
-    """A platform of its own whose worker speaks tones, and holds back what has the word `held` until it is told."""
+@pytest.fixture(scope="module")
+def house_of_tones(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("tones")
     with (
         Plane().running() as plane,
         client(plane) as direct,
         Gate(plane.url).running() as gate,
-        worker(plane, tmp_path, engines=entry_points(tmp_path / "engines"), OSCINE_ENGINE="tones") as process,
+        worker(plane, folder, engines=entry_points(folder / "engines"), OSCINE_ENGINE="tones") as process,
         running(bundle, endpoint_of(gate)) as bridge,
     ):
         yield House(plane, gate, bridge, direct, process)
+
+
+@pytest.fixture
+def tones(house_of_tones: House) -> Iterator[House]:
+    """A worker that speaks tones, and holds back what has the word `held` until it is told; no job is here yet."""
+    house = house_of_tones
+    assert house.process is not None
+    house.plane.jobs.clear()
+    house.gate.passed.clear()
+    yield house
+    house.gate.rule = None
+    for job in list(house.plane.jobs.values()):
+        house.direct.call("POST", f"cancel/{job.id}")
+    (house.process.volume / "go").touch()  # what was cancelled while it was held
+    until(lambda: not house.process.lanes())
+    (house.process.volume / "go").unlink()

@@ -1,0 +1,80 @@
+"""voices.json: what a name of OpenAI's means to the worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bridge.conftest import House
+from tests.bridge.house import BRIDGE, Bridge, bundled, endpoint_of, running
+
+TABLE = {
+    "alloy": "heart",
+    "nova": {"voice": "heart", "engine": "hibari", "options": {"speed": 1.5, "loudness": -20}},
+    "default": "heart",
+}
+
+
+def asked_of(house: House) -> dict[str, Any]:
+    """The input of the last job."""
+    found: dict[str, Any] = list(house.plane.jobs.values())[-1].asked["input"]
+    return found
+
+
+@pytest.fixture(params=["file", "kv", "r2", "older r2"])
+def bridge(request: Any, house: House, start: Callable[..., Bridge], tmp_path: Path) -> Any:
+    text = json.dumps(TABLE)
+    if request.param == "file":
+        with running(bundled(tmp_path, text), endpoint_of(house.gate)) as found:
+            yield found
+    elif request.param == "kv":
+        yield start(kv=text)
+    else:
+        yield start(r2={"VOICES_BUCKET" if request.param == "r2" else "VIBEVOICE_BUCKET": text})
+
+
+def test_names_mean_what_the_table_says(house: House, bridge: Bridge):
+    assert bridge.speech(voice="Alloy").status_code == 200
+    assert asked_of(house)["voice"] == "heart"
+    bridge.speech(voice={"id": "nova"})
+    assert asked_of(house) | {"voice": "heart", "engine": "hibari", "speed": 1.5, "loudness": -20} == asked_of(house)
+    bridge.speech(voice="nova", speed=0.9)
+    assert asked_of(house)["speed"] == 0.9, "what a client asks for comes before the table"
+    bridge.speech(voice="shimmer")
+    assert asked_of(house)["voice"] == "heart", "OpenAI's names that are not in the table mean the default"
+    bridge.speech(voice=...)
+    assert asked_of(house)["voice"] == "heart"
+    bridge.speech(voice="emma")
+    assert asked_of(house)["voice"] == "emma", "other names are the worker's own"
+    bridge.speech(input="Bob: Hello.", voices={"Bob": "alloy"})
+    assert asked_of(house)["voices"] == {"Bob": "heart"}
+    with bridge.client(None) as http:
+        assert [voice["id"] for voice in http.get("/v1/audio/voices").json()["voices"]] == ["alloy", "nova"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [(None, "not there"), ("{", "not valid JSON"), ("[]", "an object"), ('{"x": 5}', '"x"'), ('{"x": {"voice": 5}}', '"x"')],
+)  # fmt: skip
+def test_a_table_that_is_broken_is_an_error_that_says_where(start: Callable[..., Bridge], text: str | None, wrong: str):
+    answer = start(r2={"VOICES_BUCKET": text}).speech()
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "voices_json_broken"
+    assert wrong in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", sorted(BRIDGE.glob("voices.*.json")), ids=lambda path: path.name)
+def test_the_examples_are_tables_with_a_default(start: Callable[..., Bridge], path: Path):
+    text = path.read_text()
+    with start(kv=text).client(None) as http:
+        listed = {voice["id"] for voice in http.get("/v1/audio/voices").json()["voices"]}
+    assert listed == json.loads(text).keys() - {"default"}
+    assert "default" in json.loads(text)
+
+
+def test_there_is_an_example_for_each_model():
+    assert {path.name for path in BRIDGE.glob("voices.*.json")} == {"voices.vibevoice.json", "voices.indextts.json"}
