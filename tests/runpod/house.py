@@ -138,6 +138,10 @@ class Process:
         """Bytes of memory that it held at most."""
         return _memory(self.popen.pid, "VmHWM")
 
+    def forget_most_resident(self) -> None:
+        """Count from here (proc(5), "clear_refs")."""
+        Path(f"/proc/{self.popen.pid}/clear_refs").write_text("5")
+
 
 def environment(plane: Plane, pod: str) -> dict[str, str]:
     """What the platform sets for a worker."""
@@ -158,7 +162,7 @@ def environment(plane: Plane, pod: str) -> dict[str, str]:
 
 
 @contextmanager
-def worker(plane: Plane, folder: Path, *arguments: str, taking: bool = True, **settings: str) -> Iterator[Process]:
+def worker(plane: Plane, folder: Path, *arguments: str, taking: bool = True, **settings: Any) -> Iterator[Process]:
     """A worker with nothing of the tests' own environment, from when it takes jobs; killed in the end."""
     kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR") if name in os.environ}
     pod = f"pod{uuid.uuid4().hex[:10]}"
@@ -166,10 +170,11 @@ def worker(plane: Plane, folder: Path, *arguments: str, taking: bool = True, **s
     volume = folder / "volume"
     volume.mkdir(exist_ok=True)
     engines = settings.pop("engines", "")
+    program = settings.pop("program", "handler.py")
     path = {"PYTHONPATH": os.pathsep.join([engines, str(ROOT)])} if engines else {}
     with written.open("wb") as out:
         popen = subprocess.Popen(
-            [sys.executable, "-u", str(ROOT / "handler.py"), *arguments],
+            [sys.executable, "-u", *(["-P"] if program != "handler.py" else []), str(ROOT / program), *arguments],
             env={**kept, **environment(plane, pod), "OSCINE_VOLUME": str(volume), **path, **settings},
             stdout=out,
             stderr=subprocess.STDOUT,

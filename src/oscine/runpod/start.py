@@ -10,6 +10,7 @@ from typing import Any
 
 from oscine.config import Settings, set_default
 from oscine.errors import NotAvailable, OscineError
+from oscine.heap import keep_heaps_few
 from oscine.runpod.checks import fitness_checks
 from oscine.runpod.draining import Drain
 from oscine.runpod.handler import make_handler
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     """Load the engine and take jobs until the platform ends the worker; with `--warmup`, only load it. Exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("oscine").setLevel(logging.INFO)
+    keep_heaps_few()
     warmup = "--warmup" in arguments
     try:
         settings = Settings.from_env()
