@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help say serve test test-indextts test-clients test-bridge quick lint types rooms bench bench-bridge bench-vibevoice bench-indextts test-gpu lock format clean
+.PHONY: help say serve test test-long test-indextts test-clients test-bridge quick lint types rooms bench bench-bridge bench-vibevoice bench-indextts test-gpu lock format clean
 
 PYTHON ?= python3
 BIN = .venv/bin
@@ -21,6 +21,7 @@ help:
 	@echo 'make serve                    start the server; OPTIONS="--port 9000" goes to it'
 	@echo 'make test                     everything that CI runs'
 	@echo 'make quick                    the part of it that takes two minutes'
+	@echo 'make test-long                the tests that take minutes each'
 	@echo "make test-indextts            the part of it that tests IndexTTS's engines, in their own environment"
 	@echo 'make test-clients             other programs that speak through the server: Open WebUI, LiveKit and more'
 	@echo 'make test-bridge              the part of it that tests the bridge, in the runtime of Cloudflare'
@@ -50,6 +51,11 @@ test: lint types rooms .tools/openai1/ready .tools/indextts/ready bridge/node_mo
 test-indextts: .tools/indextts/ready
 	$(TEST_INDEXTTS)
 
+# What takes minutes each: installations that are killed, loops for memory, grammars that are compiled.
+test-long: .venv/ready-dev .tools/indextts/ready
+	$(BIN)/pytest $(ON_EVERY_CORE) -m long
+	$(TEST_INDEXTTS) -m long
+
 test-bridge: .venv/ready-dev .tools/openai1/ready bridge/node_modules/.node
 	$(BIN)/pytest tests/bridge
 
@@ -59,7 +65,7 @@ test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/op
 
 # Without what starts processes, runs the pages or floods the text room: that takes longer than all the rest.
 quick: lint
-	$(BIN)/pytest $(ON_EVERY_CORE) -m "not slow and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/bridge --ignore=tests/text/test_floods.py
+	$(BIN)/pytest $(ON_EVERY_CORE) -m "not slow and not long and not gpu and not clients" --ignore=tests/cli --ignore=tests/docs --ignore=tests/bridge --ignore=tests/text/test_floods.py
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check

@@ -162,6 +162,7 @@ def test_the_end_of_the_container_reaches_the_handler(first: Started):
     assert rest == "told to leave\n"
 
 
+@pytest.mark.long
 def test_a_full_volume_does_not_keep_a_later_start_back(first: Started):
     """Only what is told in the log is lost."""
     output = in_a_small_volume(
@@ -173,6 +174,7 @@ def test_a_full_volume_does_not_keep_a_later_start_back(first: Started):
     assert STARTED in output
 
 
+@pytest.mark.long
 def test_a_new_version_is_installed_beside_the_one_that_others_still_use(first: Started, tmp_path: Path):
     volume = Path(shutil.copytree(first.volume, tmp_path / "volume", symlinks=True))
     (before,) = environments(volume)
@@ -189,6 +191,7 @@ def test_a_new_version_is_installed_beside_the_one_that_others_still_use(first: 
         assert "installing" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_flag_that_was_removed_has_all_of_it_installed_again(first: Started, tmp_path: Path):
     """The volume takes little here: what counts is that the start does not take what lies there for finished."""
     volume = tmp_path / "volume"
@@ -200,6 +203,7 @@ def test_a_flag_that_was_removed_has_all_of_it_installed_again(first: Started, t
     assert environments(volume) == set()
 
 
+@pytest.mark.long
 def test_two_workers_on_one_volume_install_once(tmp_path: Path):
     app, volume = copy_app(tmp_path / "app"), tmp_path / "volume"
     done: list[subprocess.CompletedProcess[str]] = []
@@ -233,6 +237,7 @@ def told(volume: Path, text: str) -> Callable[[], bool]:
     return lambda: file.exists() and text in file.read_text()[before:]
 
 
+@pytest.mark.long
 def test_a_start_that_was_killed_at_any_point_leaves_nothing_that_counts_and_the_next_one_succeeds(tmp_path: Path):
     app, volume = copy_app(tmp_path / "app"), tmp_path / "volume"
     for reached, what in (
@@ -256,6 +261,7 @@ def test_a_start_that_was_killed_at_any_point_leaves_nothing_that_counts_and_the
     assert list((volume / "vibevoice").glob(".bootstrap.lock")) == []
 
 
+@pytest.mark.long
 def test_a_start_that_is_asked_to_stop_cleans_up_at_once(tmp_path: Path):
     app, volume = copy_app(tmp_path / "app"), tmp_path / "volume"
     with starting(app, volume) as process:
@@ -275,6 +281,7 @@ def wait_until_nobody_is_left(volume: Path) -> None:
     assert members(volume) == []
 
 
+@pytest.mark.long
 def test_who_waits_for_another_worker_does_not_wait_for_ever(tmp_path: Path):
     app, volume = copy_app(tmp_path / "app"), tmp_path / "volume"
     lock = volume / "vibevoice" / ".bootstrap.lock"
@@ -363,6 +370,7 @@ def in_a_small_volume(app: Path, script: str, **settings: object) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_volume_that_becomes_full_is_one_sentence_and_gets_its_room_back(tmp_path: Path):
     output = in_a_small_volume(
         copy_app(tmp_path / "app"),
@@ -397,6 +405,7 @@ def test_a_volume_that_can_only_be_read_is_one_sentence(tmp_path: Path, used: bo
     )
 
 
+@pytest.mark.long
 def test_without_uv_the_locked_one_is_brought_for_the_installation(tmp_path: Path):
     app, volume = copy_app(tmp_path / "app"), tmp_path / "volume"
     path = os.pathsep.join(

@@ -90,6 +90,7 @@ def test_no_image_holds_a_secret_or_weights():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_steps_of_the_image_for_cpus_make_a_worker(tmp_path: Path):
     """All of its layers but the user, in a folder in the place of `/`; and its command, which loads the voice."""
@@ -115,6 +116,7 @@ def test_the_steps_of_the_image_for_cpus_make_a_worker(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_package_for_gpus_comes_as_a_wheel(tmp_path: Path):
     """For the Python and the system of the image, whatever this machine is: no layer needs a compiler."""
     lock = ROOT / "requirements" / "gpu.lock"
@@ -130,6 +132,7 @@ def test_every_package_for_gpus_comes_as_a_wheel(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not INDEXTTS.exists(), reason="needs IndexTTS's environment: make test-indextts")
 def test_grammars_of_numbers_are_compiled_where_the_image_keeps_them(tmp_path: Path):
     (step,) = steps("indextts", "RUN")

@@ -11,7 +11,7 @@ import pytest
 from tests.container.container import STARTED, copy_app, start
 from tests.engines.hub import TOKEN, Hub, safetensors
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 MODEL = "org/Bird-hf"
 FILES = {
