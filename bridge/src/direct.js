@@ -2,7 +2,7 @@
 
 import { refuse } from "./endpoint.js";
 import { BridgeError, errorBody, unavailable } from "./errors.js";
-import { pause } from "./job.js";
+import { pause } from "./pause.js";
 import { plain } from "./voices.js";
 
 const PASSED = /^(content-type|cache-control|x-accel-buffering|server-timing|retry-after|x-oscine-[a-z]+)$/;

@@ -2,24 +2,13 @@
 
 import { isOver, Vanished } from "./endpoint.js";
 import { BridgeError, failure, unavailable } from "./errors.js";
+import { FIRST, pause } from "./pause.js";
 
-/** Seconds between two questions at the least; so late at most is the first sound of a job that answers at once. */
-const FIRST = 0.1;
 /** Sub-requests that are kept for /status, the link, /cancel and the cache. */
 const KEPT = 4;
 /** Share of the sub-requests that a job is left with, however long it waits for a worker. */
 const JOB_SHARE = 0.4;
 const MOST_FAILURES = 6;
-
-/**
- * Seconds until the next question, when `elapsed` have passed and `polls` questions are left until `horizon`: intervals
- * that grow by the same ratio use up exactly those, so the added wait is the same small share of any time.
- */
-export function pause(elapsed, polls, horizon) {
-  const from = Math.max(elapsed, FIRST);
-  const grown = from * ((horizon / from) ** (1 / Math.max(polls, 1)) - 1);
-  return Math.min(Math.max(FIRST, grown), Math.max(FIRST, horizon - elapsed));
-}
 
 export class Job {
   /** `signal` says that the client left; `later` keeps the bridge alive for what is sent after that. */

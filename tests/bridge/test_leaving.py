@@ -12,20 +12,20 @@ from typing import Any, Final
 
 from tests.bridge.conftest import House
 from tests.bridge.gate import refusal
-from tests.bridge.house import Bundle, asked, endpoint_of, running
+from tests.bridge.house import Bridge, Bundle, asked, endpoint_of, running
 from tests.runpod.house import until
 
 HELD = "This comes first. This is held back."
 
 
 @contextmanager
-def asking(house: House, url: str = "", **fields: Any) -> Iterator[socket.socket]:
+def asking(bridge: Bridge, **fields: Any) -> Iterator[socket.socket]:
     """A client that sends a request, and leaves at the end of the block.
 
     It resets its connection, as a program does that is ended: the runtime takes one that says only that it sends no
     more for one that still reads, until it has something to write.
     """
-    host, _, port = (url or house.bridge.url).removeprefix("http://").partition(":")
+    host, _, port = bridge.url.removeprefix("http://").partition(":")
     body = json.dumps(asked(**fields)).encode()
     with socket.create_connection((host, int(port))) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -54,7 +54,7 @@ def job_of(house: House) -> Any:
 
 
 def test_before_the_first_sound(tones: House):
-    with asking(tones, input="It is held."):
+    with asking(tones.bridge, input="It is held."):
         until(lambda: tones.gate.counted()["stream"])
     job = job_of(tones)
     until(lambda: job.status == "CANCELLED")
@@ -64,7 +64,7 @@ def test_before_the_first_sound(tones: House):
 
 
 def test_between_two_pieces(tones: House):
-    with asking(tones, input=HELD, response_format="pcm") as connection:
+    with asking(tones.bridge, input=HELD, response_format="pcm") as connection:
         reads_sound(connection)
     job = job_of(tones)
     until(lambda: job.status == "CANCELLED")
@@ -72,7 +72,7 @@ def test_between_two_pieces(tones: House):
 
 
 def test_while_events_are_sent(tones: House):
-    with asking(tones, input=HELD, response_format="pcm", stream_format="sse") as connection:
+    with asking(tones.bridge, input=HELD, response_format="pcm", stream_format="sse") as connection:
         reads_sound(connection)
     job = job_of(tones)
     until(lambda: job.status == "CANCELLED")
@@ -80,14 +80,14 @@ def test_while_events_are_sent(tones: House):
 
 def test_while_it_waits_for_a_worker(bundle: Bundle, alone: House):
     with running(bundle, endpoint_of(alone.gate)) as patient:
-        with asking(alone, patient.url):
+        with asking(patient):
             until(lambda: alone.gate.counted()["stream"])
         job = job_of(alone)
         until(lambda: job.status == "CANCELLED")
 
 
 def test_polls_end_when_the_client_has_left(tones: House):
-    with asking(tones, input="It is held."):
+    with asking(tones.bridge, input="It is held."):
         until(lambda: tones.gate.counted()["stream"])
     until(lambda: tones.gate.counted()["cancel"])
     before = tones.gate.counted()["stream"]
@@ -118,7 +118,7 @@ def test_one_that_asked_for_a_file_is_cancelled_when_its_job_is_known(tones: Hou
         return None
 
     tones.gate.rule = rule
-    with asking(tones, input="It is held.", stream=False):
+    with asking(tones.bridge, input="It is held.", stream=False):
         until(lambda: tones.gate.counted()["stream"])
     job = job_of(tones)
     until(lambda: job.status == "CANCELLED")

@@ -1,0 +1,115 @@
+"""A load-balancing endpoint: the worker's own server behind the bridge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.bridge.gate import Gate, refusal
+from tests.bridge.house import MEDIA_TYPES, Bridge, Bundle, asked, running
+from tests.bridge.test_leaving import asking, reads_sound
+from tests.http.child import Child, child
+from tests.runpod.house import until
+from tests.runpod.plane import KEY
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    with child(tmp_path_factory.mktemp("served"), OSCINE_API_KEYS=KEY) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def passage(server: Child) -> Iterator[Gate]:
+    with Gate(server.url).running() as found:
+        yield found
+
+
+@pytest.fixture
+def gate(passage: Gate) -> Iterator[Gate]:
+    passage.passed.clear()
+    yield passage
+    passage.rule = None
+
+
+@pytest.fixture(scope="module")
+def bridge(bundle: Bundle, passage: Gate) -> Iterator[Bridge]:
+    with running(bundle, passage.url, UPSTREAM="load-balancing", kv='{"default": "heart"}') as found:
+        yield found
+
+
+def direct(server: Child, **fields: Any) -> Any:
+    with Bridge(server.url).client(KEY) as http:
+        return http.post("/v1/audio/speech", json=asked(**fields))
+
+
+@pytest.mark.parametrize("format", MEDIA_TYPES)
+def test_its_answer_goes_through_byte_for_byte(server: Child, bridge: Bridge, gate: Gate, format: str):
+    answer, wanted = bridge.speech(response_format=format), direct(server, response_format=format)
+    assert answer.content == wanted.content
+    for name in ("content-type", "x-oscine-engine", "x-oscine-voice", "x-oscine-seed"):
+        assert answer.headers[name] == wanted.headers[name]
+    (passed,) = gate.passed
+    assert json.loads(passed.body)["voice"] == "heart"
+    assert "sk-client" not in str(passed.headers)
+
+
+def test_events_go_through(server: Child, bridge: Bridge, gate: Gate):
+    answer = bridge.speech(response_format="pcm", stream_format="sse")
+    wanted = direct(server, response_format="pcm", stream_format="sse")
+    assert answer.headers["content-type"] == wanted.headers["content-type"]
+    assert answer.text.splitlines()[-2] == wanted.text.splitlines()[-2]
+
+
+def test_its_errors_go_through(bridge: Bridge, gate: Gate):
+    answer = bridge.speech(voice="nobody")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "voice_not_found"
+    assert answer.json()["error"]["param"] == "voice"
+
+
+def test_it_is_asked_again_while_workers_start(bridge: Bridge, gate: Gate):
+    starting = [refusal(502), refusal(503, "no workers"), "drop", refusal(400, {"error": "no worker available"})]
+    gate.rule = lambda _: starting.pop(0) if starting else None
+    answer = bridge.speech()
+    assert answer.status_code == 200, answer.text
+    assert len(gate.passed) == 5
+
+
+def test_it_is_not_asked_for_ever(bundle: Bundle, gate: Gate):
+    gate.rule = lambda _: refusal(502, {"trace": "pod-7.internal"})
+    settings = {"UPSTREAM": "load-balancing", "COLD_START_SECONDS": "1"}
+    with running(bundle, gate.url, **settings) as impatient:
+        answer = impatient.speech()
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "cold_start"
+    assert answer.headers["retry-after"]
+    assert "pod-7" not in answer.text
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, 502), (403, 502), (404, 502), (429, 429)])
+def test_what_the_platform_refuses_is_told(bridge: Bridge, gate: Gate, status: int, told: int):
+    gate.rule = lambda _: refusal(status)
+    assert bridge.speech().status_code == told
+    assert len(gate.passed) == 1
+
+
+def test_a_client_that_leaves_ends_the_speech(server: Child, bridge: Bridge, gate: Gate):
+    text = "This sentence is one of very many that nobody waits for any more. " * 400
+    with asking(bridge, input=text, response_format="wav") as connection:
+        reads_sound(connection)
+    until(lambda: any(line.get("outcome") == "left" for line in server.log()))
+
+
+def test_health_wakes_nobody(bridge: Bridge, gate: Gate):
+    with bridge.client(None) as http:
+        assert http.get("/health").json() == {
+            "status": "ok", "ready": True, "problem": None, "upstream": "load-balancing",
+        }  # fmt: skip
+        assert http.get("/v1/audio/voices").status_code == 200
+    assert not gate.passed
+
+

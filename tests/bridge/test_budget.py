@@ -1,0 +1,94 @@
+"""How often RunPod is asked: a free plan has 50 sub-requests for each request of a client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from tests.bridge.conftest import House
+from tests.bridge.gate import Gate, Passed, refusal
+from tests.bridge.house import BRIDGE, node
+
+MOST = 45
+
+SIMULATED = """
+const { pause } = await import(process.argv[1]);
+const [seconds, budget, horizon] = JSON.parse(process.argv[2]);
+let elapsed = 0, polls = budget, waits = [];
+while (elapsed < seconds && polls > 0) {
+  waits.push(pause(elapsed, polls, horizon));
+  elapsed += waits.at(-1);
+  polls -= 1;
+}
+console.log(JSON.stringify({ elapsed, waits }));
+"""
+
+
+def simulated(seconds: float, budget: int = MOST - 5, horizon: float = 600) -> Any:
+    done = subprocess.run(
+        [node(), "--input-type=module", "--eval", SIMULATED, BRIDGE / "src" / "pause.js", json.dumps([seconds, budget, horizon])],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 1, 5, 20, 60, 300, 599])
+def test_no_job_is_left_before_its_time_is_over(seconds: float):
+    assert simulated(seconds)["elapsed"] >= seconds
+
+
+def test_the_first_questions_come_soon_and_later_ones_wait_a_fifth_of_the_time_at_most():
+    """So a worker that speaks faster than a fifth slower than real time is never too late for a listener."""
+    told = simulated(600)
+    assert told["waits"][0] <= 0.1
+    at = 0.0
+    for wait in told["waits"]:
+        assert wait <= max(0.1, 0.24 * at) + 1e-9
+        at += wait
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 60])
+def test_a_plan_that_pays_is_asked_more_often(seconds: float):
+    assert max(simulated(seconds, budget=900)["waits"]) <= 1
+
+
+@pytest.mark.slow
+def test_a_job_of_a_minute_needs_at_most_45(house: House, gate: Gate):
+    """The job lasts a minute by the clock, with a piece every second; what is counted is what passed the gate."""
+    given = 0
+    started = time.monotonic()
+
+    def rule(passed: Passed) -> Any:
+        nonlocal given
+        if passed.kind != "stream":
+            return refusal(200, {"id": "job-1", "status": "IN_QUEUE"}) if passed.kind == "run" else None
+        seconds = time.monotonic() - started
+        upto, over = min(60, int(seconds)), seconds >= 60
+        items = [{"output": piece(number)} for number in range(given, upto)]
+        given = upto
+        if over:
+            items.append({"output": {"status": "complete", "total_chunks": 60}})
+        return refusal(200, {"status": "COMPLETED" if over else "IN_PROGRESS", "stream": items})
+
+    def piece(number: int) -> dict[str, Any]:
+        return {"status": "streaming", "index": number, "format": "pcm_16", "sample_rate": 24000, "audio_chunk": "AAAA"}
+
+    gate.rule = rule
+    answer = house.bridge.speech(response_format="pcm")
+    assert answer.status_code == 200, answer.text
+    assert answer.content == bytes(3 * 60)
+    assert len(gate.passed) <= MOST
+    assert time.monotonic() - started >= 60
+
+
+def test_the_budget_is_never_exceeded(house: House, gate: Gate, start: Any):
+    """Not even where the job does not end: it is cancelled within it."""
+    gate.rule = lambda p: refusal(200, {"status": "IN_PROGRESS", "stream": []}) if p.kind == "stream" else None
+    answer = start(MAX_SUBREQUESTS="12", JOB_SECONDS="5").speech()
+    assert answer.status_code == 504
+    assert gate.counted()["cancel"] == 1
+    assert len(gate.passed) <= 12
