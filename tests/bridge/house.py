@@ -81,6 +81,8 @@ class Bridge:
     """A bridge that runs."""
 
     url: str
+    pid: int = 0
+    """Of the process that runs the runtime."""
     log: list[dict[str, Any]] = field(default_factory=list)
     """Its lines that are JSON."""
     said: list[str] = field(default_factory=list)
@@ -141,7 +143,7 @@ def running(
         process.stdin.flush()
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), url + process.stdout.read()
-        found = Bridge(url)
+        found = Bridge(url, process.pid)
         reader = threading.Thread(target=_follow, args=(process.stdout, found), daemon=True)
         reader.start()
         yield found
