@@ -80,7 +80,8 @@ def test_the_numbers_of_indextts_are_those_of_the_code(infos: dict[str, EngineIn
     assert f"at most {emotion._LONGEST_ANSWER} tokens and {emotion._PATIENCE_S:g} s" in PROSE
     assert f"Of a recording the first {references.LONGEST_S:g} s are heard" in PROSE
     assert f"kept for the latest {references.MOST}" in PROSE
-    assert f"One beam instead of {sampling.Sampling().beams} and {take.FAST_STEPS} steps instead of {take.STEPS}" in PROSE
+    beams = sampling.Sampling().beams
+    assert f"One beam instead of {beams} and {take.FAST_STEPS} steps instead of {take.STEPS}" in PROSE
     assert (take.ATTEMPTS, engine.LANES) == (3, 4)
     assert "with another seed, three times in all" in PROSE
     assert "**Four texts** may be open at once" in PROSE
