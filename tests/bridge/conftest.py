@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -30,7 +29,13 @@ class House:
     bridge: Bridge
     direct: Client
     """Somebody who uses the endpoint without the bridge."""
-    process: Process | None = None
+    worker: Process | None = None
+
+    @property
+    def process(self) -> Process:
+        """The worker's."""
+        assert self.worker is not None
+        return self.worker
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +58,6 @@ def gate(house: House) -> Iterator[Gate]:
     house.gate.passed.clear()
     yield house.gate
     house.gate.rule = None
-
-
-Open = Callable[..., AbstractContextManager[Bridge]]
 
 
 @pytest.fixture
@@ -98,7 +100,6 @@ def house_of_tones(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> 
 def tones(house_of_tones: House) -> Iterator[House]:
     """A worker that speaks tones, and holds back what has the word `held` until it is told; no job is here yet."""
     house = house_of_tones
-    assert house.process is not None
     house.plane.jobs.clear()
     house.gate.passed.clear()
     yield house

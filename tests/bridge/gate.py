@@ -54,7 +54,10 @@ class Gate:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         passed = Passed(
-            time.monotonic(), request.method, request.path, {k.lower(): v for k, v in request.headers.items()},
+            time.monotonic(),
+            request.method,
+            request.path,
+            {k.lower(): v for k, v in request.headers.items()},
             await request.read(),
         )
         self.passed.append(passed)

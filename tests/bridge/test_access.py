@@ -15,7 +15,7 @@ from tests.bridge.house import CLIENT_KEY, OTHER_KEY, Bridge, asked
 def test_speech_needs_one_of_the_keys(house: House, key: str | None):
     house.gate.passed.clear()
     with house.bridge.client(None) as http:
-        headers = {} if key is None else {"authorization": f"Bearer {key}".encode()}
+        headers = {} if key is None else {b"authorization": f"Bearer {key}".encode()}
         answer = http.post("/v1/audio/speech", json=asked(), headers=headers)
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "authentication_error"

@@ -72,7 +72,12 @@ def test_its_errors_go_through(bridge: Bridge, gate: Gate):
 
 
 def test_it_is_asked_again_while_workers_start(bridge: Bridge, gate: Gate):
-    starting = [refusal(502), refusal(503, "no workers"), "drop", refusal(400, {"error": "no worker available"})]
+    starting: list[Any] = [
+        refusal(502),
+        refusal(503, "no workers"),
+        "drop",
+        refusal(400, {"error": "no worker available"}),
+    ]
     gate.rule = lambda _: starting.pop(0) if starting else None
     answer = bridge.speech()
     assert answer.status_code == 200, answer.text
@@ -81,8 +86,7 @@ def test_it_is_asked_again_while_workers_start(bridge: Bridge, gate: Gate):
 
 def test_it_is_not_asked_for_ever(bundle: Bundle, gate: Gate):
     gate.rule = lambda _: refusal(502, {"trace": "pod-7.internal"})
-    settings = {"UPSTREAM": "load-balancing", "COLD_START_SECONDS": "1"}
-    with running(bundle, gate.url, **settings) as impatient:
+    with running(bundle, gate.url, UPSTREAM="load-balancing", COLD_START_SECONDS="1") as impatient:
         answer = impatient.speech()
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "cold_start"
@@ -111,5 +115,3 @@ def test_health_wakes_nobody(bridge: Bridge, gate: Gate):
         }  # fmt: skip
         assert http.get("/v1/audio/voices").status_code == 200
     assert not gate.passed
-
-

@@ -29,8 +29,9 @@ console.log(JSON.stringify({ elapsed, waits }));
 
 
 def simulated(seconds: float, budget: int = MOST - 5, horizon: float = 600) -> Any:
+    told = [seconds, budget, horizon]
     done = subprocess.run(
-        [node(), "--input-type=module", "--eval", SIMULATED, BRIDGE / "src" / "pause.js", json.dumps([seconds, budget, horizon])],
+        [node(), "--input-type=module", "--eval", SIMULATED, BRIDGE / "src" / "pause.js", json.dumps(told)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)

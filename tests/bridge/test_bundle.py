@@ -47,7 +47,9 @@ def test_tools_are_locked_without_the_address_of_a_registry():
 def test_secrets_are_only_secrets():
     told = tomllib.loads((BRIDGE / "wrangler.toml.example").read_text())
     assert not SECRETS & told["vars"].keys()
-    kept = subprocess.run(["git", "check-ignore", "bridge/wrangler.toml", "bridge/.dev.vars"], cwd=ROOT, capture_output=True)
+    kept = subprocess.run(
+        ["git", "check-ignore", "bridge/wrangler.toml", "bridge/.dev.vars"], cwd=ROOT, capture_output=True
+    )
     assert len(kept.stdout.splitlines()) == 2
 
 
@@ -66,7 +68,9 @@ def test_no_setting_is_explained_that_is_none():
 
 def test_every_code_of_an_error_is_explained():
     code = "".join(path.read_text() for path in (BRIDGE / "src").glob("*.js"))
-    codes = set(re.findall(r"code: \"([a-z_]+)\"", code)) | set(re.findall(r"unavailable\([^)]*?\", \"([a-z_]+)\"", code))
+    codes = set(re.findall(r"code: \"([a-z_]+)\"", code)) | set(
+        re.findall(r"unavailable\([^)]*?\", \"([a-z_]+)\"", code)
+    )
     assert len(codes) > 15
     text = README.read_text()
     assert {found for found in codes if f"`{found}`" not in text} == set()

@@ -41,10 +41,12 @@ def broken_off(bridge: Bridge, **fields: Any) -> int:
     count = 0
     with bridge.client() as http, http.stream("POST", "/v1/audio/speech", json=asked(**fields)) as answer:
         assert answer.status_code == 200, answer.read()
-        with pytest.raises(httpx.RemoteProtocolError):
+        try:
             for part in answer.iter_bytes():
                 count += len(part)
-    return count
+        except httpx.RemoteProtocolError:
+            return count
+    raise AssertionError("it came to an end")
 
 
 def last_event(bridge: Bridge, **fields: Any) -> tuple[int, dict[str, Any]]:
@@ -145,7 +147,9 @@ class TestThePlatform:
         assert job.asked["policy"]["executionTimeout"] == 5000
 
     def test_timed_out_as_its_status_is_504(self, house: House, gate: Gate):
-        gate.rule = lambda p: refusal(200, {"status": "TIMED_OUT", "stream": []}) if p.kind in ("stream", "status") else None
+        gate.rule = lambda p: (
+            refusal(200, {"status": "TIMED_OUT", "stream": []}) if p.kind in ("stream", "status") else None
+        )
         error_of(house.bridge.speech(), 504, "timeout")
 
     def test_a_job_that_others_cancel_is_503(self, tones: House):
@@ -173,7 +177,8 @@ class TestThePlatform:
     @pytest.mark.parametrize(
         ("status", "told", "code"),
         [(401, 502, "upstream_refused"), (403, 502, "upstream_refused"), (404, 502, "upstream_not_found"),
-         (400, 502, "upstream_refused"), (413, 413, None), (500, 503, "upstream_failed"), (302, 503, "upstream_failed")],
+         (400, 502, "upstream_refused"), (413, 413, None), (500, 503, "upstream_failed"),
+         (302, 503, "upstream_failed")],
     )  # fmt: skip
     def test_each_refusal_has_a_status_of_its_own(self, house: House, gate: Gate, status: int, told: int, code: Any):
         gate.rule = lambda passed: refusal(status)

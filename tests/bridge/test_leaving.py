@@ -58,7 +58,6 @@ def test_before_the_first_sound(tones: House):
         until(lambda: tones.gate.counted()["stream"])
     job = job_of(tones)
     until(lambda: job.status == "CANCELLED")
-    assert tones.process is not None
     until(lambda: tones.process.lanes() == 0)
     assert tones.gate.counted()["cancel"] == 1
 
@@ -111,6 +110,7 @@ def test_one_that_is_done_is_not_cancelled(house: House):
 
 def test_one_that_asked_for_a_file_is_cancelled_when_its_job_is_known(tones: House):
     """/runsync says the id only when it answers; until then RunPod's own limit on the job's time holds."""
+
     def rule(passed: Any) -> Any:
         if passed.kind == "runsync":
             made = tones.direct.run({"text": "It is held."})

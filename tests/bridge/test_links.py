@@ -74,7 +74,9 @@ def linked(gate: Gate, url: Any, **more: Any) -> None:
     def rule(passed: Any) -> Any:
         if passed.kind == "stream":
             return refusal(200, {"status": "COMPLETED", "stream": [{"output": document}]})
-        return refusal(200, {"id": "x", "status": "COMPLETED", "output": [document]}) if passed.kind == "runsync" else None
+        return (
+            refusal(200, {"id": "x", "status": "COMPLETED", "output": [document]}) if passed.kind == "runsync" else None
+        )
 
     gate.rule = rule
 
@@ -93,7 +95,8 @@ def test_a_link_into_the_store_is_fetched(start: Callable[..., Bridge], gate: Ga
 
 
 @pytest.mark.parametrize(
-    "url", ["{store}/speech", "{store}@evil.example.com/x", "http://x:y@127.0.0.1:1/x", "file:///etc/passwd", "nonsense"]
+    "url",
+    ["{store}/speech", "{store}@evil.example.com/x", "http://x:y@127.0.0.1:1/x", "file:///etc/passwd", "nonsense"],
 )
 def test_no_other_host_is_asked(start: Callable[..., Bridge], gate: Gate, store: Store, url: str):
     linked(gate, url.format(store=store.url))
@@ -138,7 +141,9 @@ def older(bundle: Bundle, kind: str, folder: Path, link: str) -> Iterator[Old]:
         try:
             until(lambda: pod in plane.workers or process.poll() is not None)
             origin = link.partition("/speech")[0]
-            with running(bundle, endpoint_of(gate), WORKER=kind, STORE_ORIGINS=origin, kv='{"alloy": "Alice"}') as bridge:
+            with running(
+                bundle, endpoint_of(gate), WORKER=kind, STORE_ORIGINS=origin, kv='{"alloy": "Alice"}'
+            ) as bridge:
                 yield Old(bridge, plane)
         finally:
             process.kill()
@@ -203,7 +208,7 @@ def test_a_store_that_checks_signatures_gives_what_the_worker_left(bundle: Bundl
     folder.mkdir()
     with seaweed(folder) as found:
         access, secret = WRITER
-        settings = {
+        settings: dict[str, Any] = {
             "S3_ENDPOINT_URL": found.url,
             "S3_ACCESS_KEY_ID": access,
             "S3_SECRET_ACCESS_KEY": secret,

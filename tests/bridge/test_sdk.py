@@ -1,4 +1,4 @@
-"""OpenAI's own packages against the bridge: Python's current one and the last of its first generation, and JavaScript's."""
+"""OpenAI's packages against the bridge: Python's current one, the last of its first generation, and JavaScript's."""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ def test_names_mean_what_the_table_says(house: House, bridge: Bridge):
 
 @pytest.mark.parametrize(
     ("text", "wrong"),
-    [(None, "not there"), ("{", "not valid JSON"), ("[]", "an object"), ('{"x": 5}', '"x"'), ('{"x": {"voice": 5}}', '"x"')],
+    [(None, "not there"), ("{", "not valid JSON"), ("[]", "an object"), ('{"x": 5}', '"x"'),
+     ('{"x": {"voice": 5}}', '"x"')],
 )  # fmt: skip
 def test_a_table_that_is_broken_is_an_error_that_says_where(start: Callable[..., Bridge], text: str | None, wrong: str):
     answer = start(r2={"VOICES_BUCKET": text}).speech()
