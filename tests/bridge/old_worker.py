@@ -12,7 +12,6 @@ from typing import Any
 
 import runpod
 
-KIND, LINK = sys.argv[1], sys.argv[2]
 SAMPLES = bytes(range(256)) * 60
 
 
@@ -44,7 +43,8 @@ def vibevoice(asked: dict[str, Any]) -> Iterator[Any]:
     found: dict[str, Any] = {"status": "success", "sample_rate": 48_000, "duration_sec": 0.2}
     if asked["output_format"] == "pcm_16":
         found["format"] = "pcm_16"
-    yield found | ({"audio_url": LINK} if LINK else {"audio_base64": encoded(SAMPLES)})
+    link = sys.argv[2]
+    yield found | ({"audio_url": link} if link else {"audio_base64": encoded(SAMPLES)})
 
 
 def indextts(asked: dict[str, Any]) -> Iterator[Any]:
@@ -60,7 +60,7 @@ def indextts(asked: dict[str, Any]) -> Iterator[Any]:
         return
     yield {
         "status": "completed",
-        "url": LINK,
+        "url": sys.argv[2],
         "filename": "x.ogg",
         "s3_key": "x.ogg",
         "metadata": {"sample_rate": 24_000, "duration": 0.2},
@@ -72,9 +72,8 @@ def encoded(data: bytes) -> str:
 
 
 def handler(job: dict[str, Any]) -> Iterator[Any]:
-    yield from (vibevoice if KIND == "vibevoice" else indextts)(job["input"])
+    yield from (vibevoice if sys.argv[1] == "vibevoice" else indextts)(job["input"])
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = []
     runpod.serverless.start({"handler": handler, "return_aggregate_stream": True})
