@@ -79,7 +79,7 @@ types: .venv/ready-dev
 rooms: .venv/ready-dev
 	$(BIN)/lint-imports
 
-bench: .venv/ready-dev .tools/quality/ready
+bench: .venv/ready-dev .tools/quality/ready bridge/node_modules/.node
 	$(BIN)/python -m bench
 
 bench-bridge: .venv/ready-dev bridge/node_modules/.node

@@ -7,7 +7,18 @@ import sys
 
 from bench.processes import machine
 
-NAMES = ("startup", "first_audio", "long_text", "memory", "mp3_effort", "quality", "server", "server_memory", "runpod")
+NAMES = (
+    "startup",
+    "first_audio",
+    "long_text",
+    "memory",
+    "mp3_effort",
+    "quality",
+    "server",
+    "server_memory",
+    "runpod",
+    "bridge",
+)
 
 
 def main(names: list[str]) -> int:

@@ -42,8 +42,8 @@ def test_no_job_is_left_before_its_time_is_over(seconds: float):
     assert simulated(seconds)["elapsed"] >= seconds
 
 
-def test_the_first_questions_come_soon_and_later_ones_wait_a_fifth_of_the_time_at_most():
-    """So a worker that speaks faster than a fifth slower than real time is never too late for a listener."""
+def test_the_first_questions_come_soon_and_later_ones_wait_a_quarter_of_the_time_at_most():
+    """So a worker that needs less than 0.8 s for a second of sound is never too late for a listener."""
     told = simulated(600)
     assert told["waits"][0] <= 0.1
     at = 0.0
