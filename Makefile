@@ -44,7 +44,7 @@ serve: .venv/ready-serve
 TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) tests/engines/indextts
 
 test: lint types rooms .tools/openai1/ready .tools/indextts/ready bridge/node_modules/.node
-	$(BIN)/pytest $(ON_EVERY_CORE)
+	$(BIN)/pytest $(ON_EVERY_CORE) --ignore=tests/bridge tests tests/bridge/test_bundle.py
 	$(TEST_INDEXTTS)
 
 # IndexTTS's packages bring scipy, which must not be in .venv.
@@ -52,8 +52,9 @@ test-indextts: .tools/indextts/ready
 	$(TEST_INDEXTTS)
 
 # What takes minutes each: installations that are killed, loops for memory, grammars that are compiled.
-test-long: .venv/ready-dev .tools/indextts/ready
-	$(BIN)/pytest $(ON_EVERY_CORE) -m long
+test-long: .venv/ready-dev .tools/indextts/ready .tools/openai1/ready bridge/node_modules/.node
+	$(BIN)/pytest $(ON_EVERY_CORE) --ignore=tests/bridge -m long
+	$(BIN)/pytest tests/bridge
 	$(TEST_INDEXTTS) -m long
 
 test-bridge: .venv/ready-dev .tools/openai1/ready bridge/node_modules/.node

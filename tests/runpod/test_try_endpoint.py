@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.delivery.seaweed import seaweed
 from tests.runpod.conftest import Start
 from tests.runpod.house import Client
@@ -29,6 +31,7 @@ def tried(plane: Plane, *arguments: str) -> list[list[str]]:
     return [line.split(": ", 2) for line in told.splitlines()]
 
 
+@pytest.mark.long
 def test_every_item_passes(start: Start, platform: Client, tmp_path: Path):
     (tmp_path / "store").mkdir()
     with seaweed(tmp_path / "store") as server:
@@ -40,6 +43,7 @@ def test_every_item_passes(start: Start, platform: Client, tmp_path: Path):
     assert told["audio"].startswith("link, audio/mpeg")
 
 
+@pytest.mark.long
 def test_a_worker_with_single_results_passes_but_for_what_it_does_not_do(start: Start, platform: Client):
     start(OSCINE_SINGLE_RESULT="true")
     verdicts = tried(platform.plane, "--only", "short_job", "audio", "stream", "aggregate", "cancel", "invalid")
