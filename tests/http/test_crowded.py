@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,7 +15,7 @@ from tests.http.raw import Answer, ask, connected, read, request, speech, upload
 from tests.voices.recordings import recording
 
 VOICES = 10_000
-BLOCKED_S = 1.0
+LISTS = 3
 """Far more than a loop that is not blocked takes, on a busy machine too; a blocked one needs several times that."""
 
 
@@ -60,20 +59,19 @@ def test_making_a_long_list_does_not_hold_up_others(crowded: Running) -> None:
     done = threading.Event()
 
     def listing() -> None:
-        for _ in range(3):
+        for _ in range(LISTS):
             listed(crowded)
         done.set()
 
-    longest = 0.0
+    answers = 0
     with ThreadPoolExecutor(1) as pool, connected(crowded.port) as sock:
         lists = pool.submit(listing)
         while not done.is_set() and not lists.done():
-            started = time.monotonic()
             sock.sendall(request("GET", "/v1/test"))
             assert read(sock).status == 200
-            longest = max(longest, time.monotonic() - started)
+            answers += 1
         lists.result()
-    assert longest < BLOCKED_S
+    assert answers > 3 * LISTS  # one for each list and little more, where making one holds up the rest
 
 
 def versions(count: int) -> list[bytes]:

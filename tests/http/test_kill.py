@@ -35,7 +35,7 @@ def replacing(server: Apart, offered: list[bytes], kill_after: float) -> None:
         killer.join()
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.long])])
 def test_a_kill_while_a_voice_is_replaced_leaves_the_old_one_or_the_new_one(tmp_path: Path, rounds: int) -> None:
     offered = [recording("wav", seed=1), recording("flac", seed=2), recording("wav", seed=3), recording("opus", seed=4)]
     chance = random.Random(rounds)

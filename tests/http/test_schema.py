@@ -112,6 +112,7 @@ def test_requests_that_break_the_description_get_answers_that_it_knows(described
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("name", sorted(REFUSES))
 def test_many_more_requests_get_answers_that_the_description_knows(

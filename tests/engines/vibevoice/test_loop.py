@@ -333,6 +333,7 @@ def test_nothing_in_a_frame_makes_the_host_wait() -> None:
     assert not watched.waited
 
 
+@pytest.mark.long
 def test_a_frame_is_one_graph() -> None:
     import torch._dynamo
 
