@@ -47,7 +47,9 @@ async function route(call) {
   const { method } = call.request;
   const wanted = method === "HEAD" ? "GET" : method;
   const one = /^\/v1\/models\/([^/]+)$/.exec(call.pathname);
-  const methods = one ? { GET: (of) => oneModel(of, one[1]) } : Object.hasOwn(ROUTES, call.pathname) && ROUTES[call.pathname];
+  const methods = one
+    ? { GET: (of) => oneModel(of, one[1]) }
+    : Object.hasOwn(ROUTES, call.pathname) && ROUTES[call.pathname];
   if (!methods) throw new BridgeError(404, "There is no such route; speech is at POST /v1/audio/speech.");
   if (!Object.hasOwn(methods, wanted)) {
     const allow = methods.GET ? "GET, HEAD" : "POST";

@@ -25,8 +25,12 @@ export async function requireKey(request, { keys }) {
 export function corsHeaders({ request, settings }) {
   const from = request.headers.get("origin");
   if (!from || !settings) return {};
-  if (settings.origins.includes("*")) return { "access-control-allow-origin": "*", "access-control-expose-headers": "*" };
-  const known = settings.origins.includes(from) && { "access-control-allow-origin": from, "access-control-expose-headers": "*" };
+  if (settings.origins.includes("*"))
+    return { "access-control-allow-origin": "*", "access-control-expose-headers": "*" };
+  const known = settings.origins.includes(from) && {
+    "access-control-allow-origin": from,
+    "access-control-expose-headers": "*",
+  };
   return { ...known, vary: "origin" };
 }
 
@@ -34,13 +38,21 @@ export function corsHeaders({ request, settings }) {
 export function preflight(call) {
   const headers = corsHeaders(call);
   if (!headers["access-control-allow-origin"]) {
-    throw new BridgeError(400, "A page of this origin may not send this request; list the origin in OSCINE_CORS_ORIGINS.", {
-      code: "origin_not_allowed",
-    });
+    throw new BridgeError(
+      400,
+      "A page of this origin may not send this request; list the origin in OSCINE_CORS_ORIGINS.",
+      {
+        code: "origin_not_allowed",
+      },
+    );
   }
   return new Response(null, {
     status: 204,
-    headers: { "access-control-allow-methods": "GET, POST", "access-control-allow-headers": "authorization, *", "access-control-max-age": "3600" },
+    headers: {
+      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-headers": "authorization, *",
+      "access-control-max-age": "3600",
+    },
   });
 }
 

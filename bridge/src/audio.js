@@ -1,6 +1,13 @@
 /** Bytes of sound, their names and their events. */
 
-const MEDIA_TYPES = { mp3: "audio/mpeg", opus: "audio/ogg", aac: "audio/aac", flac: "audio/flac", wav: "audio/wav", pcm: "audio/pcm" };
+const MEDIA_TYPES = {
+  mp3: "audio/mpeg",
+  opus: "audio/ogg",
+  aac: "audio/aac",
+  flac: "audio/flac",
+  wav: "audio/wav",
+  pcm: "audio/pcm",
+};
 export const FORMATS = Object.keys(MEDIA_TYPES);
 const ALSO = { pcm_16: "pcm", ogg: "opus" };
 const CHARS_PER_TOKEN = 4;

@@ -10,7 +10,14 @@ export class Kept {
     const { settings, key, ctx, raw } = call;
     if (!settings.cacheSeconds || wish.asEvents || raw) return null;
     const { seed, ...input } = wish.input;
-    const matters = { key, base: settings.base, worker: settings.worker, input, seed: wish.fields.seed ?? null, format: wish.format };
+    const matters = {
+      key,
+      base: settings.base,
+      worker: settings.worker,
+      input,
+      seed: wish.fields.seed ?? null,
+      format: wish.format,
+    };
     const url = `https://kept.oscine.invalid/${hex(await sha256(canonical(matters)))}`;
     return new Kept(url, settings.cacheSeconds, endpoint, ctx);
   }
@@ -43,7 +50,9 @@ export class Kept {
       },
       put: () => {
         if (size > MOST_BYTES) return;
-        const kept = new Response(new Blob(parts), { headers: { ...headers, "cache-control": `public, max-age=${this.seconds}` } });
+        const kept = new Response(new Blob(parts), {
+          headers: { ...headers, "cache-control": `public, max-age=${this.seconds}` },
+        });
         this.endpoint.count();
         this.ctx.waitUntil(caches.default.put(this.url, kept));
       },
@@ -54,6 +63,8 @@ export class Kept {
 /** JSON whose objects have their names in order. */
 function canonical(value) {
   const ordered = (_, part) =>
-    typeof part === "object" && part !== null && !Array.isArray(part) ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1))) : part;
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part;
   return JSON.stringify(value, ordered);
 }

@@ -31,7 +31,8 @@ export class Endpoint {
     const answer = await this.send(`/${route}`, "POST", { input, policy });
     if (answer === null) throw unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);
     refuse(answer.status);
-    if (!answer.body || typeof answer.body.id !== "string") throw unavailable("RunPod took no job; try again.", "upstream_failed", 5, 502);
+    if (!answer.body || typeof answer.body.id !== "string")
+      throw unavailable("RunPod took no job; try again.", "upstream_failed", 5, 502);
     return answer.body;
   }
 
@@ -67,7 +68,12 @@ export class Endpoint {
     this.count();
     const headers = { authorization: `Bearer ${this.settings.runpodKey}`, "content-type": "application/json" };
     try {
-      const answer = await fetch(this.settings.base + path, { method, headers, body: body && JSON.stringify(body), redirect: "manual" });
+      const answer = await fetch(this.settings.base + path, {
+        method,
+        headers,
+        body: body && JSON.stringify(body),
+        redirect: "manual",
+      });
       return { status: answer.status, body: await answer.json().catch(() => null) };
     } catch {
       return null;
@@ -84,10 +90,25 @@ export class Vanished extends BridgeError {
 
 /** Turn what RunPod says of a request into an error for the client, where it is one. */
 export function refuse(status) {
-  if (status === 429) throw unavailable("RunPod takes no more requests right now; wait and send it again.", "rate_limit_exceeded", 5, 429);
-  if (status === 401 || status === 403) throw new BridgeError(502, "RunPod refuses the bridge's key; set RUNPOD_API_KEY anew.", { code: "upstream_refused" });
-  if (status === 404) throw new BridgeError(502, "RunPod has no such endpoint; check RUNPOD_ENDPOINT_ID or RUNPOD_URL.", { code: "upstream_not_found" });
+  if (status === 429)
+    throw unavailable(
+      "RunPod takes no more requests right now; wait and send it again.",
+      "rate_limit_exceeded",
+      5,
+      429,
+    );
+  if (status === 401 || status === 403)
+    throw new BridgeError(502, "RunPod refuses the bridge's key; set RUNPOD_API_KEY anew.", {
+      code: "upstream_refused",
+    });
+  if (status === 404)
+    throw new BridgeError(502, "RunPod has no such endpoint; check RUNPOD_ENDPOINT_ID or RUNPOD_URL.", {
+      code: "upstream_not_found",
+    });
   if (status === 413) throw new BridgeError(413, "The request is larger than RunPod takes; send less at once.");
-  if (status === 400) throw new BridgeError(502, "RunPod did not understand the job; check the endpoint's kind.", { code: "upstream_refused" });
+  if (status === 400)
+    throw new BridgeError(502, "RunPod did not understand the job; check the endpoint's kind.", {
+      code: "upstream_refused",
+    });
   if (status < 200 || status > 299) throw unavailable("RunPod has a problem; try again.", "upstream_failed", 5);
 }

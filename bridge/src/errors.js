@@ -9,10 +9,13 @@ export class BridgeError extends Error {
     this.code = code;
     this.headers = headers;
     this.type =
-      status === 429 ? "rate_limit_error"
-      : status === 401 ? "authentication_error"
-      : status >= 500 ? "server_error"
-      : "invalid_request_error";
+      status === 429
+        ? "rate_limit_error"
+        : status === 401
+          ? "authentication_error"
+          : status >= 500
+            ? "server_error"
+            : "invalid_request_error";
   }
 }
 

@@ -93,7 +93,8 @@ export class Job {
       try {
         const answer = await this.endpoint.stream(this.id);
         if (answer && typeof answer.status === "string") return answer;
-        if ((failures += 1) >= MOST_FAILURES) throw unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);
+        if ((failures += 1) >= MOST_FAILURES)
+          throw unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);
       } catch (error) {
         if (!(error instanceof Vanished) || (missing += 1) > 1) throw error;
       }
@@ -112,13 +113,21 @@ export class Job {
 
   tooLate(waits) {
     this.cancel();
-    if (waits) return unavailable("No worker was ready in time; one is being started, so try again soon.", "cold_start", 15);
-    return new BridgeError(504, "The job took longer than the bridge waits; send a shorter text, or raise JOB_SECONDS.", { code: "timeout" });
+    if (waits)
+      return unavailable("No worker was ready in time; one is being started, so try again soon.", "cold_start", 15);
+    return new BridgeError(
+      504,
+      "The job took longer than the bridge waits; send a shorter text, or raise JOB_SECONDS.",
+      { code: "timeout" },
+    );
   }
 
   end({ status, error, output }) {
     if (status === "FAILED") return failure(error ?? output?.error, this.input);
-    if (status === "TIMED_OUT") return new BridgeError(504, "RunPod ended the job because it took too long; send a shorter text.", { code: "timeout" });
+    if (status === "TIMED_OUT")
+      return new BridgeError(504, "RunPod ended the job because it took too long; send a shorter text.", {
+        code: "timeout",
+      });
     return unavailable("The job was cancelled by whoever runs the endpoint; send the request again.", "cancelled", 5);
   }
 
@@ -139,7 +148,8 @@ const hasSound = (document) => Boolean(linkOf(document) || base64Of(document));
 /** A piece that is no more than its number, or a result of more pieces than were heard. */
 const isLost = (document, next) =>
   document?.audio_chunk === undefined ? document?.total_chunks > next : numberOf(document, -1) >= next;
-const incomplete = () => new BridgeError(502, "A part of the sound was lost on the way; send the request again.", { code: "incomplete" });
+const incomplete = () =>
+  new BridgeError(502, "A part of the sound was lost on the way; send the request again.", { code: "incomplete" });
 
 function numberOf({ index, chunk }, fallback) {
   return Number.isInteger(index) ? index : Number.isInteger(chunk) ? chunk - 1 : fallback;

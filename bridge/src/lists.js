@@ -19,7 +19,10 @@ export function models({ settings }) {
 /** One of them. */
 export function oneModel({ settings }, id) {
   if (!names(settings).includes(id)) {
-    throw new BridgeError(404, "model is none of those that GET /v1/models lists.", { param: "model", code: "model_not_found" });
+    throw new BridgeError(404, "model is none of those that GET /v1/models lists.", {
+      param: "model",
+      code: "model_not_found",
+    });
   }
   return Response.json(model(id));
 }
@@ -33,7 +36,13 @@ export function speechModels({ settings }) {
 export async function voices({ env }) {
   const table = await voiceTable(env);
   const own = Object.keys(table).filter((name) => name !== "default");
-  const listed = (own.length ? own : OPENAI_VOICES).map((id) => ({ id, object: "audio.voice", name: id, type: "preset", created_at: 0 }));
+  const listed = (own.length ? own : OPENAI_VOICES).map((id) => ({
+    id,
+    object: "audio.voice",
+    name: id,
+    type: "preset",
+    created_at: 0,
+  }));
   return Response.json({ object: "list", voices: listed });
 }
 
@@ -53,7 +62,11 @@ async function facts(settings) {
     const told = await new Endpoint(settings).health();
     if (!told) return broken("RunPod does not answer.");
     const count = (of, name) => (Number.isInteger(of?.[name]) ? of[name] : 0);
-    const workers = { idle: count(told.workers, "idle"), running: count(told.workers, "running"), initializing: count(told.workers, "initializing") };
+    const workers = {
+      idle: count(told.workers, "idle"),
+      running: count(told.workers, "running"),
+      initializing: count(told.workers, "initializing"),
+    };
     const queue = { active: count(told.jobs, "inProgress"), waiting: count(told.jobs, "inQueue") };
     const status = workers.idle + workers.running ? "ok" : workers.initializing ? "loading" : "idle";
     return { status, ready: true, problem: null, queue, workers };

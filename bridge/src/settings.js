@@ -32,7 +32,9 @@ export function readSettings(env) {
 
 /** Where RunPod is: a queue with jobs, or a load balancer in front of the worker's own server. */
 function upstream(env) {
-  const given = String(env.RUNPOD_URL || (env.RUNPOD_ENDPOINT_ID && `https://api.runpod.ai/v2/${env.RUNPOD_ENDPOINT_ID}`) || "");
+  const given = String(
+    env.RUNPOD_URL || (env.RUNPOD_ENDPOINT_ID && `https://api.runpod.ai/v2/${env.RUNPOD_ENDPOINT_ID}`) || "",
+  );
   if (!given) throw wrong("does not know its endpoint: set RUNPOD_ENDPOINT_ID or RUNPOD_URL");
   const base = given.replace(/\/+$/, "").replace(/\/(run|runsync|status|stream|health)$/, "");
   const { hostname } = new URL(origin("RUNPOD_URL", base));
@@ -53,7 +55,9 @@ function origin(name, entry) {
 }
 
 function list(value) {
-  return String(value ?? "").split(/[\s,]+/).filter(Boolean);
+  return String(value ?? "")
+    .split(/[\s,]+/)
+    .filter(Boolean);
 }
 
 function number(env, name, fallback, least, most) {

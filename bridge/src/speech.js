@@ -60,7 +60,8 @@ async function* soundOf(job, heard) {
         yield* linked(document, heard);
       }
     }
-    if (!heard.format) throw new BridgeError(502, "The worker gave no sound; look into the endpoint's log.", { code: "no_sound" });
+    if (!heard.format)
+      throw new BridgeError(502, "The worker gave no sound; look into the endpoint's log.", { code: "no_sound" });
   } catch (error) {
     job.cancel();
     throw error;
@@ -72,7 +73,10 @@ function* opening(document, heard, type = "") {
   if (heard.format) return;
   heard.first = document;
   const asked = heard.wish.format;
-  const given = formatOf(document.format) ?? formatOf(/\.(\w+)(\?|$)/.exec(document.filename ?? linkOf(document) ?? "")?.[1]) ?? (/ogg|opus/.test(type) ? "opus" : asked);
+  const given =
+    formatOf(document.format) ??
+    formatOf(/\.(\w+)(\?|$)/.exec(document.filename ?? linkOf(document) ?? "")?.[1]) ??
+    (/ogg|opus/.test(type) ? "opus" : asked);
   const samples = given === "pcm" && asked !== "pcm";
   heard.rate = document.sample_rate ?? document.metadata?.sample_rate ?? RATE;
   heard.format = samples ? "wav" : given;
@@ -87,11 +91,16 @@ async function* linked(document, heard) {
   const { endpoint, leaving } = heard;
   const url = URL.parse(linkOf(document));
   if (!url || !endpoint.settings.stores.includes(url.origin) || url.username) {
-    throw new BridgeError(502, "The result lies in a store that the bridge does not know; name it in STORE_ORIGINS.", { code: "unknown_store" });
+    throw new BridgeError(502, "The result lies in a store that the bridge does not know; name it in STORE_ORIGINS.", {
+      code: "unknown_store",
+    });
   }
   endpoint.count();
   const answer = await fetch(url, { redirect: "manual", signal: leaving.signal }).catch(() => null);
-  if (answer?.status !== 200) throw new BridgeError(502, "The result could not be fetched from the store; send the request again.", { code: "store_failed" });
+  if (answer?.status !== 200)
+    throw new BridgeError(502, "The result could not be fetched from the store; send the request again.", {
+      code: "store_failed",
+    });
   yield* opening(document, heard, answer.headers.get("content-type") ?? "");
   yield* answer.body;
 }
@@ -112,7 +121,11 @@ async function* events(sound, heard, call) {
 function body(parts, { leave, end, keep }) {
   const encoder = new TextEncoder();
   const bytes = (part) =>
-    typeof part !== "string" ? part : part.startsWith("data:") || part.startsWith("event:") ? encoder.encode(part) : Uint8Array.fromBase64(part);
+    typeof part !== "string"
+      ? part
+      : part.startsWith("data:") || part.startsWith("event:")
+        ? encoder.encode(part)
+        : Uint8Array.fromBase64(part);
   return new ReadableStream(
     {
       async pull(controller) {
@@ -143,15 +156,22 @@ function headersOf({ started, raw }, job, heard, firstAt) {
   const taken = job.taken ?? job.at;
   const queued = Math.max(0, taken - started);
   const headers = {
-    "content-type": raw ? "audio/octet-stream" : wish.asEvents ? "text/event-stream; charset=utf-8" : mediaType(format, rate),
+    "content-type": raw
+      ? "audio/octet-stream"
+      : wish.asEvents
+        ? "text/event-stream; charset=utf-8"
+        : mediaType(format, rate),
     "cache-control": "no-store",
     "x-accel-buffering": "no",
     "server-timing": `queue;dur=${queued}, speak;dur=${firstAt - started - queued}, first-audio;dur=${firstAt - started}`,
   };
   const facts = { engine: metadata?.engine, voice: metadata?.voice, seed: metadata?.seed ?? wish.seed };
-  for (const [name, value] of Object.entries(facts)) if (value != null) headers[`x-oscine-${name}`] = shown(String(value));
+  for (const [name, value] of Object.entries(facts))
+    if (value != null) headers[`x-oscine-${name}`] = shown(String(value));
   const all = [...warnings, ...told].map(shown).join(" ");
-  if (all) headers["x-oscine-warnings"] = all.length > 1500 ? `${all.slice(0, 1480).replace(/%[0-9A-F]?$/, "")} And more.` : all;
+  if (all)
+    headers["x-oscine-warnings"] =
+      all.length > 1500 ? `${all.slice(0, 1480).replace(/%[0-9A-F]?$/, "")} And more.` : all;
   return headers;
 }
 

@@ -4,7 +4,19 @@ import bundled from "../voices.json";
 import { BridgeError } from "./errors.js";
 
 export const OPENAI_VOICES = [
-  "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse",
+  "alloy",
+  "ash",
+  "ballad",
+  "cedar",
+  "coral",
+  "echo",
+  "fable",
+  "marin",
+  "nova",
+  "onyx",
+  "sage",
+  "shimmer",
+  "verse",
 ];
 const FRESH_MS = 60_000;
 let known = null;

@@ -17,12 +17,15 @@ export async function readWish(call, endpoint) {
   const fields = await jsonObject(call.request, settings.maxBodyBytes);
   const named = fields.input === undefined || fields.input === null ? "text" : "input";
   const text = fields[named];
-  if (text === undefined || text === null) throw invalid("input is missing; it takes the text to speak, as a string.", "input");
+  if (text === undefined || text === null)
+    throw invalid("input is missing; it takes the text to speak, as a string.", "input");
   if (typeof text !== "string") throw invalid(`${named} must be the text to speak, as a string.`, named);
   if (!text.trim()) throw invalid(`${named} holds only blanks; give at least one word to speak.`, named);
   const { speed = null, stream_format = null } = fields;
-  if (speed !== null && !(typeof speed === "number" && speed >= 0.25 && speed <= 4)) throw invalid("speed must be a number from 0.25 to 4.", "speed");
-  if (![null, "audio", "sse"].includes(stream_format)) throw invalid("stream_format must be audio or sse.", "stream_format");
+  if (speed !== null && !(typeof speed === "number" && speed >= 0.25 && speed <= 4))
+    throw invalid("speed must be a number from 0.25 to 4.", "speed");
+  if (![null, "audio", "sse"].includes(stream_format))
+    throw invalid("stream_format must be audio or sse.", "stream_format");
   const whole = streams(fields.stream) === false;
   const { name, format } = formatAsked(fields, raw);
   const table = await voiceTable(call.env, endpoint);
@@ -30,7 +33,8 @@ export async function readWish(call, endpoint) {
   const passed = { ...options, ...(engine && { engine }), ...without(fields, NOT_PASSED) };
   delete passed.voice;
   if (voice !== undefined) passed.voice = voice;
-  if (plain(fields.voices)) passed.voices = Object.fromEntries(Object.entries(fields.voices).map((entry) => mapped(table, entry)));
+  if (plain(fields.voices))
+    passed.voices = Object.fromEntries(Object.entries(fields.voices).map((entry) => mapped(table, entry)));
   passed[name] = format;
   return {
     ...inputs(settings.worker, passed, { text, named, name, format, whole }),
@@ -50,14 +54,25 @@ function inputs(worker, passed, { text, named, name, format, whole }) {
   const { voice, ...rest } = without(passed, [named, name]);
   if (worker === "vibevoice") {
     const output = ["pcm", "wav"].includes(format) ? "pcm_16" : "mp3";
-    return { input: { ...rest, text, ...(voice && { speaker_name: voice }), output_format: output, stream: !whole }, seed: null, whole };
+    return {
+      input: { ...rest, text, ...(voice && { speaker_name: voice }), output_format: output, stream: !whole },
+      seed: null,
+      whole,
+    };
   }
   const file = whole || format === "opus"; // its files are Opus, its streams are samples
-  return { input: { ...rest, text, ...(voice && { speaker_voice: voice }), output_format: "pcm_16", stream: !file }, seed: null, whole: file };
+  return {
+    input: { ...rest, text, ...(voice && { speaker_voice: voice }), output_format: "pcm_16", stream: !file },
+    seed: null,
+    whole: file,
+  };
 }
 
 function formatAsked(fields, raw) {
-  const name = ["response_format", "format", "output_format"].find((known) => fields[known] !== undefined && fields[known] !== null) ?? "response_format";
+  const name =
+    ["response_format", "format", "output_format"].find(
+      (known) => fields[known] !== undefined && fields[known] !== null,
+    ) ?? "response_format";
   if (raw) return { name, format: "pcm" };
   const format = formatOf(fields[name] ?? "mp3");
   if (!format || fields[name] === "ogg") throw invalid(`${name} must be one of ${FORMATS.join(", ")}.`, name);

@@ -9,7 +9,12 @@ const [packages, address, key, folder] = process.argv.slice(2);
 const require = createRequire(`${packages}/package.json`);
 const { OpenAI } = require("openai");
 const client = new OpenAI({ baseURL: `${address}/v1`, apiKey: key, maxRetries: 0, organization: "org-1" });
-const wish = { model: "tts-1", voice: "alloy", input: "Good morning to all of you. The train leaves at nine.", seed: 7 };
+const wish = {
+  model: "tts-1",
+  voice: "alloy",
+  input: "Good morning to all of you. The train leaves at nine.",
+  seed: 7,
+};
 
 const checks = {
   async each_format() {
@@ -25,7 +30,10 @@ const checks = {
     await writeFile(`${folder}/js-stream.pcm`, Buffer.concat(parts));
   },
   async as_events() {
-    const events = await client.post("/audio/speech", { body: { ...wish, response_format: "pcm", stream_format: "sse" }, stream: true });
+    const events = await client.post("/audio/speech", {
+      body: { ...wish, response_format: "pcm", stream_format: "sse" },
+      stream: true,
+    });
     const parts = [];
     let done;
     for await (const event of events) {
