@@ -6,7 +6,6 @@ GPU each operation outside of a graph is a launch that a code waits for.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +90,7 @@ def _package(model: Any) -> Callable[[int, int], int]:
                 num_beams=beams,
                 repetition_penalty=10.0,
             )
-        return counted.count
+        return int(counted.count)
 
     return run
 
@@ -105,7 +104,7 @@ def _loop(model: Any, *, replay: bool) -> Callable[[int, int], int]:
         with torch.inference_mode(), Count() as counted:
             prompt = model.prompt(segment, voice, mood)
             finish(decode(model.weights, memories, prompt, Sampling(beams=beams), codes, generator))
-        return counted.count
+        return int(counted.count)
 
     return run
 
@@ -127,7 +126,7 @@ def _beside(model: Any) -> Callable[[int, int], int]:
         inside[0] = 0
         Replayed._step = counted  # type: ignore[method-assign]
         try:
-            return whole(beams, codes) - inside[0]
+            return int(whole(beams, codes) - inside[0])
         finally:
             Replayed._step = step  # type: ignore[method-assign]
 
@@ -135,4 +134,4 @@ def _beside(model: Any) -> Callable[[int, int], int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
