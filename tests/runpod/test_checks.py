@@ -99,14 +99,14 @@ def test_weights_that_are_not_there_yet_do_not_make_a_worker_unfit_but_unhealthy
 
 
 def test_an_engine_that_cannot_be_loaded_makes_a_worker_unfit(make: Make):
-    worker = make(engine={"load_failures": [RuntimeError("CUDA out of memory on /dev/nvidia0")]})
+    worker = make(engine={"load_failures": [RuntimeError("CUDA out of memory on /dev/nvidia0")] * 9})
     prepare(worker)
     assert why_not(worker) == ["The engine echo could not be loaded (RuntimeError)."]
 
 
 def test_an_engine_that_must_be_loaded_and_cannot_be_ends_the_worker(make: Make):
     with pytest.raises(NotAvailable, match="could not be loaded"):
-        prepare(make(engine={"load_failures": [RuntimeError("no")]}, OSCINE_PRELOAD="always"))
+        prepare(make(engine={"load_failures": [RuntimeError("no")] * 9}, OSCINE_PRELOAD="always"))
     with pytest.raises(NotAvailable, match="is missing its weights"):
         prepare(make(engine={"missing": Missing("its weights", "get them")}, OSCINE_PRELOAD="always"))
 
