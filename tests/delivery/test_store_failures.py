@@ -254,6 +254,7 @@ def test_an_upload_goes_on_when_a_killed_server_is_back(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_upload_whose_server_stays_away_fails_and_nothing_of_it_is_seen(tmp_path: Path):
     with seaweed(tmp_path) as own:
         store = ObjectStore.from_settings(Settings(**own.settings(s3_timeout_seconds=2)))

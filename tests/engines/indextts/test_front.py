@@ -47,6 +47,7 @@ def machine(home: Path, tmp_path: Path) -> Machine:
 
 
 @pytest.mark.parametrize("engine", ["indextts2", "indextts25"])
+@pytest.mark.long
 def test_the_command_says_a_text_into_a_file(machine: Machine, engine: str) -> None:
     wish = ["say", TEXT, "--engine", engine, "--voice", "anna", "--seed", "3", "-o", "out.opus"]
     for field in ("fast=true", "cfg_scale=2", "emo_audio_prompt=sad bert", "emo_alpha=0.5"):

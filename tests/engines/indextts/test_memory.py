@@ -86,6 +86,7 @@ def test_two_hundred_requests_in_random_order_leave_nothing_behind(two_five: Ind
     assert resident_mb() - resident < 100
 
 
+@pytest.mark.long
 def test_many_voices_and_emotions_take_the_memory_of_those_that_are_kept(
     two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
