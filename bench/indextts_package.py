@@ -16,6 +16,7 @@ import torch
 from oscine.engines.indextts.engine import IndexTTSEngine
 from oscine.engines.indextts.grammars import Plain
 from oscine.engines.protocol import Utterance
+from tests.engines.indextts.mask import mask_kept
 
 
 class Package:
@@ -55,32 +56,10 @@ class Package:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if self._is_two:
-                with _mask_kept():
+                with mask_kept():
                     yield
             else:
                 yield
-
-
-@contextlib.contextmanager
-def _mask_kept() -> Iterator[None]:
-    from indextts.gpt.model_v2 import GPT2InferenceModel
-
-    forward = GPT2InferenceModel.forward
-
-    def with_mask(
-        self: Any, input_ids: Any = None, past_key_values: Any = None, attention_mask: Any = None, **more: Any
-    ) -> Any:
-        if attention_mask is None:
-            past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
-            shape = (input_ids.shape[0], past + input_ids.shape[1])
-            attention_mask = torch.ones(shape, dtype=torch.long, device=input_ids.device)
-        return forward(self, input_ids, past_key_values, attention_mask, **more)
-
-    GPT2InferenceModel.forward = with_mask
-    try:
-        yield
-    finally:
-        GPT2InferenceModel.forward = forward
 
 
 def _write(path: Path, samples: Any, rate: int) -> None:

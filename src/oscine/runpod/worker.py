@@ -102,7 +102,7 @@ class Worker:
             yield failure(error)
         except OscineError as error:
             yield failure(error)
-        except Exception as error:
+        except Exception as error:  # what leaves here, the SDK sends to the client with its traceback
             log.error("a job failed (%s)", type(error).__name__)
             log.debug("a job failed", exc_info=error)
             yield {

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import pytest
 import torch
 
 from oscine.audio.waveform import Samples
@@ -25,6 +24,7 @@ from oscine.engines.protocol import Failed, Turn, Utterance
 from oscine.voices.prompt import Prompt
 from tests.engines.contract import Heard, run
 from tests.engines.indextts import tiny
+from tests.engines.indextts.mask import mask_kept
 
 TEXT = "Hello world."
 BIRD, FROG = tiny.voice("bird", 180.0, 1.0, SAMPLE_RATE), tiny.voice("frog", 300.0, 1.2, SAMPLE_RATE)
@@ -135,25 +135,9 @@ def finish(steps: Generator[Any, None, T]) -> T:
 
 @contextmanager
 def as_is() -> Iterator[None]:
-    """For the packages' own code: without gradients, its warnings let be, and 2.0 made to run at all.
-
-    `generate()` of transformers drops a mask that hides nothing, and IndexTTS-2 asks for its shape.
-    """
-    from indextts.gpt.model_v2 import GPT2InferenceModel
-
-    forward = GPT2InferenceModel.forward
-
-    def with_mask(
-        self: Any, input_ids: Any = None, past_key_values: Any = None, attention_mask: Any = None, **more: Any
-    ) -> Any:
-        if attention_mask is None:
-            past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
-            attention_mask = torch.ones((input_ids.shape[0], past + input_ids.shape[1]), dtype=torch.long)
-        return forward(self, input_ids, past_key_values, attention_mask, **more)
-
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), torch.inference_mode():
+    """For the packages' own code: without gradients, its warnings let be, and 2.0 made to run at all."""
+    with mask_kept(), warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
-        patch.setattr(GPT2InferenceModel, "forward", with_mask)
         yield
 
 
