@@ -29,7 +29,7 @@ RUN_BYTES: Final = 10 << 20
 RUNSYNC_BYTES: Final = 20 << 20
 CHUNK_BYTES: Final = 1 << 20
 POLL_S: Final = 2.0
-"""So long a poll of a worker waits for news."""
+"""So long a poll of a worker waits for news, where a test says nothing else."""
 ENDED: Final = ("COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 
 
@@ -87,6 +87,8 @@ class Plane:
         self.polls: list[str] = []
         """The workers whose questions for jobs are open."""
         self.pings: list[dict[str, str]] = []
+        self.poll_s = POLL_S
+        """So long a poll of a worker waits for news."""
         self.deaf = False
         """Whether results are answered with an error, as in an outage."""
         self.holds_pieces = False
@@ -161,7 +163,7 @@ class Plane:
     async def stops(self, request: web.Request) -> web.Response:
         pod = self._of_worker(request)
         waiting = self._stops.setdefault(pod, deque())
-        await self._until(lambda: bool(waiting), POLL_S)
+        await self._until(lambda: bool(waiting), self.poll_s)
         if not waiting:
             return web.Response(status=204)
         ids = list(waiting)
@@ -309,7 +311,7 @@ class Plane:
         pod = self._of_worker(request)
         self.polls.append(pod)
         try:
-            await self._until(lambda: bool(self._queue) or request.transport is None, POLL_S)
+            await self._until(lambda: bool(self._queue) or request.transport is None, self.poll_s)
         finally:
             self.polls.remove(pod)
         if request.transport is None:  # whoever asked is gone

@@ -70,9 +70,10 @@ def test_progress_is_told_while_a_job_is_spoken_and_never_after_it(tones: tuple[
 
 
 def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_takes_no_other(platform: Client, start: Start):
+    platform.plane.poll_s = 60.0  # a poll that ends was ended by the worker
     process = start(**TONES)
     job = platform.run({"text": "This one is held."})
-    until(process.begun)
+    until(lambda: any("held" in text for text in process.begun()) and process.polls())
     process.stop()
     until(lambda: not process.polls())
     other = platform.run({"text": "Another one."})
