@@ -30,6 +30,7 @@ from tests.runpod.house import Client, Process, client, worker
 from tests.runpod.plane import ENDED, Plane
 
 JOBS, FIRST = 60, 10
+QUEUED, ROUNDS = 12, 3
 MOST_MS = 40.0
 MINUTES = 60.0
 MOST_MB = 60.0
@@ -40,6 +41,7 @@ def main(minutes: float = MINUTES) -> bool:
     verdict = Verdict()
     with tempfile.TemporaryDirectory() as name:
         _overhead(verdict, Path(name))
+        _queue(Path(name))
         _memory(verdict, Path(name), minutes)
     return verdict.kept
 
@@ -59,7 +61,7 @@ def _overhead(verdict: Verdict, folder: Path) -> None:
     synthesis = statistics.median(_SYNTHESIS[FIRST:])
     print(f"  from job taken to job done         {taken:.0f} ms, of which synthesis {synthesis:.0f} ms")
     print(f"  the pipeline alone                 {spoken:.0f} ms")
-    print(f"  RunPod's SDK alone                 {answered:.0f} ms (it looks for work ten times a second)")
+    print(f"  RunPod's SDK alone                 {answered:.0f} ms")
     over = statistics.median(
         job - speech - empty for job, speech, empty in zip(jobs[FIRST:], alone[FIRST:], bare[FIRST:], strict=True)
     )
@@ -84,6 +86,33 @@ async def _pipeline(oscine: AsyncOscine, text: str, folder: Path, number: int) -
     start = time.monotonic()
     await oscine.save_request(request, folder, f"alone-{number}")
     return 1000 * (time.monotonic() - start)
+
+
+def _queue(folder: Path) -> None:
+    """Jobs that wait for a worker that takes one at a time, as it is and with the SDK's own loop, in turn."""
+    print(f"\nA queue of {QUEUED} short texts before a worker that takes one at a time")
+    one = {"OSCINE_WORKER_JOBS": "1"}
+    with (
+        _speaking(folder / "woken", **one) as (woken, _),
+        _speaking(folder / "unwoken", program="bench/runpod_unwoken.py", **one) as (unwoken, _),
+    ):
+        ours, theirs = (
+            statistics.median(rounds)
+            for rounds in zip(
+                *((_seconds_each(woken, number), _seconds_each(unwoken, number)) for number in range(ROUNDS)),
+                strict=True,
+            )
+        )
+    print(f"  each job                           {1000 * ours:.0f} ms")
+    print(f"  with the SDK's own loop            {1000 * theirs:.0f} ms")
+    print(f"  ratio                              {ours / theirs:.2f}")
+
+
+def _seconds_each(platform: Client, number: int) -> float:
+    texts = [f"{text} It is round {number}." for text in (short_sentences() * QUEUED)[:QUEUED]]
+    jobs = [platform.ended(job) for job in [platform.run({"text": text}) for text in texts]]
+    assert all(job.status == "COMPLETED" for job in jobs)
+    return (max(job.took[1] for job in jobs) - min(job.took[0] for job in jobs)) / QUEUED
 
 
 def _memory(verdict: Verdict, folder: Path, minutes: float) -> None:

@@ -14,6 +14,7 @@ from oscine.heap import keep_heaps_few
 from oscine.runpod.checks import fitness_checks
 from oscine.runpod.draining import Drain
 from oscine.runpod.handler import make_handler
+from oscine.runpod.waking import Waking
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
 
@@ -80,6 +81,7 @@ def take_jobs(worker: Worker) -> None:
 
     drain = Drain()
     drain.watch()
+    Waking().watch()
 
     def refresh() -> None:
         if not config.get("refresh_worker"):
