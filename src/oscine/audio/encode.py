@@ -87,7 +87,7 @@ class Encoder:
             self._pushed += len(samples)
             self._held.append(samples)
             self._held_count += len(samples)
-            if len(samples) and (self._streams or self._held_count >= self.sample_rate * _BLOCK_SECONDS):
+            if len(samples) and (self._streams or self._held_count >= self.sample_rate * _HELD_SECONDS):
                 self._encode_held()
             return self._out.take()
         except BaseException:
@@ -185,7 +185,9 @@ class Encoder:
 
 
 _BLOCK_SECONDS: Final = 4
-"""Large enough that Python's share of the work does not count, small enough for memory."""
+"""What is encoded at once at most: small enough for memory."""
+_HELD_SECONDS: Final = 1
+"""What waits at most: large enough that Python's share of the work does not count."""
 _BUFFER_BYTES: Final = 1 << 16
 _MP3_DELAY: Final = 576 + 529
 """Samples by which LAME (576) and any MP3 decoder (528 + 1) delay the sound; LAME's technical FAQ, "encoder delay"."""

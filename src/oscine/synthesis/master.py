@@ -103,20 +103,27 @@ class FileMaster:
 
     def push(self, samples: Samples) -> Samples:
         """Add samples, float32 `[n]`; returns what is finished."""
-        if self.gain_db is not None:
-            return self._apply(samples, self.gain_db)
-        self._waiting.append(samples)
-        self._waiting_count += len(samples)
-        return self._settle() if self._waiting_count >= self._settle_count else _NOTHING
+        return _joined(self.parts(samples))
 
     def parts(self, samples: Samples) -> Iterator[Samples]:
-        """Like `push`, as `StreamMaster` has it."""
-        yield self.push(samples)
+        """Like `push`, in parts: the first can be encoded while the others are mastered."""
+        if self.gain_db is not None:
+            yield from self._apply(samples, self.gain_db)
+            return
+        self._waiting.append(samples)
+        self._waiting_count += len(samples)
+        if self._waiting_count >= self._settle_count:
+            yield from self._settle()
 
     def finish(self) -> Samples:
         """The rest of the track."""
-        settled = self._settle() if self.gain_db is None else _NOTHING
-        return np.concatenate([settled, self._out(self._limiter.finish())])
+        return _joined(self.rest())
+
+    def rest(self) -> Iterator[Samples]:
+        """Like `finish`, in parts."""
+        if self.gain_db is None:
+            yield from self._settle()
+        yield self._out(self._limiter.finish())
 
     def level(self) -> Level:
         """The mastered track's level; final after `finish`."""
@@ -142,16 +149,17 @@ class FileMaster:
             missed -= max(0.0, 10 * math.log10(self._energy_in / self._energy_out))
         return self.gain_db + missed
 
-    def _settle(self) -> Samples:
+    def _settle(self) -> Iterator[Samples]:
         waiting = np.concatenate(self._waiting) if self._waiting else _NOTHING
         self._waiting.clear()
         assert self._target is not None
         self.gain_db = settled_gain(waiting, self._rate, self._target, self._ceiling)
         return self._apply(waiting, self.gain_db)
 
-    def _apply(self, samples: Samples, gain_db: float) -> Samples:
+    def _apply(self, samples: Samples, gain_db: float) -> Iterator[Samples]:
         gain = np.float32(10 ** (gain_db / 20))
-        return _joined(self._limited(block * gain if gain_db else block) for block in _blocks(samples, self._rate))
+        for block in _blocks(samples, self._rate):
+            yield self._limited(block * gain if gain_db else block)
 
     def _limited(self, samples: Samples) -> Samples:
         self._energy_in += float(np.dot(samples, samples))
@@ -203,6 +211,10 @@ class StreamMaster:
         if self._gain_db is not None or not len(self._waiting):
             return _NOTHING
         return self._apply(self._waiting, _loudness_of_little(self._waiting, self._rate))
+
+    def rest(self) -> Iterator[Samples]:
+        """Like `finish`, as `FileMaster` has it."""
+        yield self.finish()
 
     def finish(self) -> Samples:
         """The rest of the track."""

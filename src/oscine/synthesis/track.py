@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Protocol
 
 import numpy as np
@@ -196,8 +197,8 @@ class Track:
         samples = assembler.finish(self._tail_ms())
         if resampler:
             samples = np.concatenate([resampler.push(samples), resampler.finish()])
-        yield from self._out(master.push(samples))
-        yield from self._out(master.finish())
+        for finished in chain(master.parts(samples), master.rest()):
+            yield from self._out(finished)
         self._took = self._elapsed() - self._idle
 
     def _out(self, samples: Samples) -> Iterator[Samples]:
