@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import threading
@@ -397,6 +398,41 @@ def test_memory_that_runs_out_breaks_the_engine_which_can_be_loaded_again(
     two_five.load(quiet)
     two_five.close_lane(lane)
     np.testing.assert_array_equal(said(two_five, wanted), right)
+
+
+def test_what_one_piece_cannot_be_is_told_without_its_text_and_the_others_go_on(
+    two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = said(two_five, utterance(**QUICK))
+
+    def strange(text: str, *_: object) -> None:
+        raise KeyError(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_of(two_five).loaded, "split_text_by_tokens", strange)
+        (failed,) = heard(two_five, utterance("My secret.", **QUICK)).events
+    assert isinstance(failed, Failed)
+    assert not failed.retryable
+    assert failed.error.startswith("indextts25 ")
+    assert "secret" not in failed.error + caplog.text
+    np.testing.assert_array_equal(said(two_five, utterance(**QUICK)), right)
+
+
+@pytest.mark.parametrize("missing", [ImportError, RuntimeError])
+def test_japanese_that_cannot_be_read_names_the_command_and_breaks_nothing(
+    two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch, missing: type[Exception]
+) -> None:
+    def no_tagger(*_: object, **__: object) -> None:
+        raise missing("no fugashi, or no dictionary")
+
+    loaded = model_of(two_five).loaded
+    monkeypatch.setattr(loaded, "_ja_text_process", None)
+    monkeypatch.setattr(importlib.import_module("indextts25.infer_v2_5"), "JapaneseG2PProcessor", no_tagger)
+    (failed,) = heard(two_five, utterance("こんにちは。", **QUICK)).events
+    assert isinstance(failed, Failed)
+    assert not failed.retryable
+    assert 'pip install "indextts25-inference[ja]"' in failed.error
+    assert len(said(two_five, utterance(**QUICK)))
 
 
 @pytest.mark.parametrize("text", ["…", "?!", "   ", "😀"])

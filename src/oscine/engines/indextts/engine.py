@@ -173,7 +173,7 @@ class IndexTTSEngine(ABC):
 
     def _advance(self, lane: _Lane) -> list[Event]:
         """A step of a lane, and what comes of it."""
-        from oscine.engines.indextts.take import Unspeakable
+        from oscine.engines.indextts.model import Unspeakable
 
         assert lane.steps is not None
         try:
@@ -190,6 +190,10 @@ class IndexTTSEngine(ABC):
             return [Failed(lane, error.message, retryable=False)]
         except RuntimeError as error:  # of CUDA, also for want of memory
             raise EngineBroken(type(error).__name__) from error
+        except Exception as error:  # of the package's code; the engine itself is whole
+            self._release(lane)
+            log.warning("%s could not speak a piece (%s).", self.name, type(error).__name__)
+            return [Failed(lane, f"{self.name} cannot speak this piece; write it in other words.", retryable=False)]
         if samples is None:
             return []
         if not np.isfinite(samples).all():

@@ -30,6 +30,10 @@ _PROMPT_TOKEN: Final = 1
 """What stands for each place of the prompt in the list of tokens that `generate()` keeps."""
 
 
+class Unspeakable(Exception):
+    """The utterance cannot be spoken; the message is one sentence without the user's text."""
+
+
 @dataclass(frozen=True, eq=False)
 class Voice:
     """What a model hears of a recording."""
@@ -96,7 +100,7 @@ class Model(ABC):
 
     @abstractmethod
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
-        """The text's tokens, parted where there are more than `most_tokens`."""
+        """The text's tokens, parted where there are more than `most_tokens`. Raises Unspeakable."""
 
     @abstractmethod
     def prompt(self, segment: Segment, voice: Voice, mood: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from oscine.engines.expected import Expected
 from oscine.engines.indextts.decoding import decode
 from oscine.engines.indextts.emotion import TextEmotion, balanced, scaled
 from oscine.engines.indextts.flow import flow
-from oscine.engines.indextts.model import SAMPLE_RATE, Model, Segment, Voice
+from oscine.engines.indextts.model import SAMPLE_RATE, Model, Segment, Unspeakable, Voice
 from oscine.engines.indextts.sampling import Sampling
 from oscine.engines.protocol import Utterance
 from oscine.voices.prompt import Prompt
@@ -35,10 +35,6 @@ _FADE_OUT_MS: Final = 15
 
 Steps = Generator[Samples | None, None, None]
 """Yields None after a step, and samples when some are ready."""
-
-
-class Unspeakable(Exception):
-    """The utterance cannot be spoken; the message is one sentence without the user's text."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from oscine.engines.device import device_of
 from oscine.engines.indextts import packages
 from oscine.engines.indextts.checkpoint import Files
 from oscine.engines.indextts.grammars import Grammars
-from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Voice
+from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Unspeakable, Voice
 from oscine.engines.indextts.pieces import pause_after
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,7 @@ class TwoFive(Model):
         loaded = self.loaded
         main = (language or language_of(text)).split("-")[0]
         prefix = f"<|{main}|> "
-        parts = loaded.split_text_by_tokens(
-            loaded._prepare_text(text, main), min(most_tokens, self.most_tokens), prefix
-        )
+        parts = loaded.split_text_by_tokens(self._read(text, main), min(most_tokens, self.most_tokens), prefix)
         stop, kind = loaded.gpt.stop_text_token, _number_of(main)
         encoded = [loaded.tokenizer.encode(prefix + part, allowed_special="all") for part in parts]
         whole = sum(len(part) for part in encoded)
@@ -73,6 +71,17 @@ class TwoFive(Model):
             for tokens, part in zip(encoded, parts, strict=True)
             if part.strip()
         ]
+
+    def _read(self, text: str, language: str) -> str:
+        """A text as the model is given it."""
+        try:
+            return str(self.loaded._prepare_text(text, language))
+        except (ImportError, RuntimeError):  # no fugashi, or no dictionary for it
+            if language != "ja":
+                raise
+            raise Unspeakable(
+                'needs fugashi and unidic-lite for Japanese; run: pip install "indextts25-inference[ja]"'
+            ) from None
 
     def prompt(self, segment: Segment, voice: Voice, mood: Tensor) -> Tensor:
         gpt = self.loaded.gpt
