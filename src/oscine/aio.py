@@ -106,6 +106,7 @@ class AsyncOscine:
         folder: Path,
         name: str,
         *,
+        field: str = "output",
         warnings: Iterable[str] = (),
         on_progress: OnProgress | None = None,
     ) -> Saved:
@@ -113,7 +114,7 @@ class AsyncOscine:
         return await _awaited(
             request.text,
             lambda _text, cancel: self._oscine.save_request(
-                request, folder, name, warnings=warnings, on_progress=on_progress, cancel=cancel
+                request, folder, name, field=field, warnings=warnings, on_progress=on_progress, cancel=cancel
             ),
         )
 

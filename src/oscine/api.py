@@ -156,19 +156,21 @@ class Oscine:
         folder: Path,
         name: str,
         *,
+        field: str = "output",
         warnings: Iterable[str] = (),
         on_progress: OnProgress | None = None,
         cancel: Cancel | None = None,
     ) -> Saved:
         """Like `save`, for what `SpeechRequest.parse` made of a request from outside: `<name>.<format>` in `folder`.
 
-        The format is the one asked for, else the engine's own. A name that was written before keeps its seed.
+        The format is the one asked for, else the engine's own. A name that was written before keeps its seed. `field`:
+        what errors call the place; for that of a setting they do not tell where it is.
         """
         plan = self._studio.plan(request, lexicon=self._lexicon, rules=self._rules, warnings=warnings)
         chosen = file_format(request.format or plan.info.default_format)
         path = folder / f"{name}.{chosen.value}"
-        check_target(path)
-        return self._written(plan, chosen, [(path, "output")], None, None, on_progress, cancel or Cancel())
+        check_target(path, param=field)
+        return self._written(plan, chosen, [(path, field)], None, None, on_progress, cancel or Cancel())
 
     def _written(
         self,
@@ -181,7 +183,7 @@ class Oscine:
         cancel: Cancel,
     ) -> Saved:
         """Speak a plan into the first of `targets`; captions go into the second. Without `title` there are no tags."""
-        path = targets[0][0]
+        path, field = targets[0]
         if plan.request.seed is None:
             plan.seed = self._studio.spool.seed_for(str(path.absolute()), None)
         rate = self._rate(plan, chosen)
@@ -202,8 +204,8 @@ class Oscine:
             track = Track(plan, job, rate, ceiling_dbtp=ceiling, on_progress=told)
 
             def opened() -> _File:
-                with naming("output"):
-                    return _File(Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0]))
+                with naming(field):
+                    return _File(Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0]), field)
 
             track.write(opened, self._studio.spool)
             report = track.report()
@@ -308,19 +310,20 @@ class Oscine:
 class _File:
     """A sink whose errors say that they are about the output; those of whoever writes the text stay as they are."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, field: str) -> None:
         self._encoder = encoder
+        self._field = field
 
     def push(self, samples: Samples) -> None:
-        with naming("output"):
+        with naming(self._field):
             self._encoder.push(samples)
 
     def finish(self) -> None:
-        with naming("output"):
+        with naming(self._field):
             self._encoder.finish()
 
     def close(self) -> None:
-        with naming("output"):
+        with naming(self._field):
             self._encoder.close()
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+_SHORT_REGIONS: Final = (".ovh.net", ".ovh.us")
+"""Whose regions are bare letters, such as `gra`; elsewhere such a part of a host may be anything."""
 DEFAULT_REGION: Final = "us-east-1"
 """What stores sign with that know no regions."""
 
@@ -96,7 +98,9 @@ def _region_of(host: str) -> str:
     if host.endswith(".digitaloceanspaces.com"):
         return host.split(".")[-3]
     found = re.search(r"(?:^|\.)s3[.-](?:dualstack\.)?([a-z0-9-]+)\.[^.]+\.[^.]+", host)
-    return found[1] if found else DEFAULT_REGION
+    if found is None or not (re.search(r"[-\d]", found[1]) or host.endswith(_SHORT_REGIONS)):
+        return DEFAULT_REGION
+    return found[1]
 
 
 def _is_address(host: str) -> bool:

@@ -22,15 +22,19 @@ _ABANDONED_S: Final = 86_400.0
 
 
 def check_target(path: Path, *, param: str = "output") -> None:
-    """Find out before anything is spoken whether `path` can be written. Raises InvalidRequest."""
+    """Find out before anything is spoken whether `path` can be written. Raises InvalidRequest.
+
+    Where `param` is the name of a setting, and not somebody's own word for a place, no error tells where that is.
+    """
+    shown, place = (path.name, "") if param.isupper() else (str(path), f" {_behind_links(path).parent}")
     if "\0" in str(path):
         raise InvalidRequest(f"{param}: a file name cannot hold a zero character; choose another name.", param=param)
     mode = _mode(path, param)
     if mode is not None and stat.S_ISDIR(mode):
-        raise InvalidRequest(f"{param}: {path} is a folder; name a file in it.", param=param)
+        raise InvalidRequest(f"{param}: {shown} is a folder; name a file in it.", param=param)
     if mode is not None and not stat.S_ISREG(mode):
         raise InvalidRequest(
-            f"{param}: {path} is no regular file, and would be replaced by one; to write into a device or a pipe,"
+            f"{param}: {shown} is no regular file, and would be replaced by one; to write into a device or a pipe,"
             " send standard output there (-o -).",
             param=param,
         )
@@ -38,10 +42,10 @@ def check_target(path: Path, *, param: str = "output") -> None:
     mode = _mode(folder, param)
     if mode is None or not stat.S_ISDIR(mode):
         raise InvalidRequest(
-            f"{param}: the folder {folder} does not exist; create it or choose another one.", param=param
+            f"{param}: the folder{place} does not exist; create it or choose another one.", param=param
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InvalidRequest(f"{param}: the folder {folder} cannot be written; choose another one.", param=param)
+        raise InvalidRequest(f"{param}: the folder{place} cannot be written; choose another one.", param=param)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from oscine.errors import InvalidRequest
@@ -65,17 +66,26 @@ def _add(worker: Worker, job: Job, fields: Mapping[str, Any]) -> Document:
             param="voice_audio",
         )
     replace = fields.get("replace") in (True, "true")
-    try:
+    with _called_name():
         voice = worker.studio.library.add(name, data, replace=replace, limits=UPLOAD, field=field)
-    except InvalidRequest as error:
-        if error.param != "voice":
-            raise
-        raise InvalidRequest(f"name{error.message.removeprefix('voice')}", param="name", code=error.code) from None
     return {"status": "completed", "voice": voice.name}
 
 
 def _delete(worker: Worker, _job: Job, fields: Mapping[str, Any]) -> Document:
-    return {"status": "completed", "deleted": worker.studio.library.remove(_name(fields)).name}
+    with _called_name():
+        return {"status": "completed", "deleted": worker.studio.library.remove(_name(fields)).name}
+
+
+@contextmanager
+def _called_name() -> Iterator[None]:
+    """What the library says of `voice` is about the field `name` here."""
+    try:
+        yield
+    except InvalidRequest as error:
+        if error.param != "voice":
+            raise
+        said = error.message.removeprefix("voice").replace(_BY_COMMAND, _BY_JOB)
+        raise InvalidRequest(f"name{said}", param="name", code=error.code) from None
 
 
 def _name(fields: Mapping[str, Any]) -> str:
@@ -86,6 +96,8 @@ def _name(fields: Mapping[str, Any]) -> str:
     raise InvalidRequest("name must be the name of a voice.", param="name")
 
 
+_BY_COMMAND: Final = "`oscine voices add NAME FILE`"
+_BY_JOB: Final = "the action add_voice"
 _ACTIONS: Final[Mapping[str, Callable[[Worker, Job, Mapping[str, Any]], Document]]] = {
     "health_check": _health,
     "list_voices": _list,

@@ -18,6 +18,7 @@ Document = dict[str, Any]
 
 ITEM_BYTES: Final = 700_000
 """What the platform takes of a job while it runs may have 1 MB; this leaves room for what it wraps around."""
+_MOST_WARNINGS, _WARNING_CHARS = 30, 1_000
 _SAID_BY_VIBEVOICE: Final = "success"
 _SAID: Final = "completed"
 
@@ -53,7 +54,7 @@ def result(
         "format": format,
         "sample_rate": report.sample_rate,
         "duration_sec": rounded,
-        "warnings": list(report.warnings),
+        "warnings": _told(report.warnings),
         "segments": [asdict(segment) for segment in report.segments],
         "metadata": {
             "sample_rate": report.sample_rate,
@@ -91,12 +92,21 @@ def piece(data: bytes, index: int, format: str, sample_rate: int) -> Document:
 def known(opening: Opening) -> Document:
     """What the first piece of a stream says beside its sound, so that a bridge can say it before the rest comes."""
     metadata = {"engine": opening.engine, "voice": opening.voice, "seed": opening.seed}
-    return {"warnings": list(opening.warnings), "metadata": metadata}
+    return {"warnings": _told(opening.warnings), "metadata": metadata}
 
 
 def failure(error: OscineError) -> Document:
     """An error; RunPod ends the job as FAILED and shows the sentence."""
     return {"error": error.message, "error_type": error.code or error.type}
+
+
+def _told(warnings: Iterable[str]) -> list[str]:
+    """Warnings, each once, as many and as long as anybody reads: a client may send any number of unknown fields."""
+    kept = [text if len(text) <= _WARNING_CHARS else f"{text[:_WARNING_CHARS]}…" for text in dict.fromkeys(warnings)]
+    if len(kept) > _MOST_WARNINGS:
+        more = len(kept) - _MOST_WARNINGS
+        kept[_MOST_WARNINGS:] = [f"There are {more} more warnings."]
+    return kept
 
 
 def fitted(document: Document) -> Document:

@@ -1,20 +1,26 @@
 """Ending a worker: what it has taken is finished, and nothing more is taken.
 
 The SDK goes on with the polls that are open when it is asked to stop. A job that one of them brings is never begun, and
-lost until the platform misses the worker; and an idle worker ends only when its polls do, a minute and a half later.
+lost until the platform misses the worker; an idle worker ends only when its polls do, a minute and a half later; and
+whoever cancels a job meanwhile is heard only by the one poll that is open.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import Any, Final
 
+log = logging.getLogger(__name__)
+
 _Fetch = Callable[..., Awaitable[Any]]
 _LOOK_S: Final = 0.05
 """How often a worker that was asked to stop looks whether its jobs are done."""
+_FLOOR_S: Final = 0.5
+"""At least so long lies between two questions for jobs to be stopped, where they are answered at once."""
 
 
 class Drain:
@@ -34,6 +40,10 @@ class Drain:
             fetch = getattr(rp_scale, name, None)
             if fetch is not None:
                 setattr(rp_scale, name, self._until(wait, fetch))
+        scaler = getattr(rp_scale, "JobScaler", None)
+        monitor = getattr(scaler, "monitor_stop_signals", None)
+        if monitor is not None:
+            setattr(scaler, "monitor_stop_signals", self._monitoring(monitor))  # noqa: B010 - mypy takes it for a method
 
     def begin(self) -> None:
         """Take no more jobs, and end when the last is done; as if the platform had asked."""
@@ -51,6 +61,25 @@ class Drain:
                 waiting.cancel()
 
         return fetched
+
+    def _monitoring(self, monitor: _Fetch) -> _Fetch:
+        """The SDK's loop that hears which jobs to stop, for as long as there are any."""
+        from runpod.serverless.modules.worker_state import JobsProgress
+
+        async def monitored(scaler: Any, session: Any) -> None:
+            await monitor(scaler, session)
+            while self._stopping.is_set() and JobsProgress().get_job_count():
+                try:
+                    stopped = await scaler.stop_signals_fetcher(session)
+                    for job in stopped:
+                        await scaler.stop_job(job)
+                except Exception as error:  # the platform cannot be reached: the jobs go on
+                    log.info("the platform does not tell which jobs to stop (%s)", type(error).__name__)
+                    stopped = []
+                if not stopped and JobsProgress().get_job_count():
+                    await asyncio.sleep(_FLOOR_S)
+
+        return monitored
 
     async def _stopped(self) -> None:
         await self._stopping.wait()

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +79,11 @@ class Output:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def recall(self, engine: str, session: str, identity: str) -> Record | None:
-        """What was spoken for the same request, if it is still here or in the object store."""
+    def recall(self, engine: str, session: str, identity: str, voices: Sequence[str] | None = None) -> Record | None:
+        """What was spoken for the same request, if it is still here or in the object store.
+
+        `voices`: the keys of its voices as they are now; None: they cannot be told any more, and what is here holds.
+        """
         folder = self._settings.output_folder(engine)
         try:
             found = json.loads(_record(folder, session).read_text("utf-8"))
@@ -88,15 +91,27 @@ class Output:
             path = folder / document["filename"]
             if found["identity"] != identity or path.parent != folder:
                 return None
+            if voices is not None and found["voices"] is not None and found["voices"] != list(voices):
+                return None
             record = Record(document, path, found["s3_key"], found["e_tag"])
+            is_here = path.is_file() and path.stat().st_size == found["size"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return record if record.s3_key is not None or path.is_file() else None
+        return record if record.s3_key is not None or is_here else None
 
-    def keep(self, engine: str, session: str, identity: str, record: Record) -> bool:
+    def forget(self, engine: str, session: str) -> None:
+        """Drop the record of what has this name: another file is about to take it. Raises InvalidRequest."""
+        with naming("OUTPUT_AUDIO_DIR"):
+            _record(self.folder(engine), session).unlink(missing_ok=True)
+
+    def keep(
+        self, engine: str, session: str, identity: str, record: Record, voices: Sequence[str] | None = None
+    ) -> bool:
         """Remember a result; whether that was possible. Without it, a repeat only takes longer."""
         told = {
             "identity": identity,
+            "voices": None if voices is None else list(voices),
+            "size": _size(record.path),
             "document": record.document,
             "s3_key": record.s3_key,
             "e_tag": record.e_tag,
@@ -152,6 +167,13 @@ def session_of(asked: str | None, job_id: object) -> str:
         return asked
     name = "".join(c for c in str(job_id) if c.isascii() and (c.isalnum() or c in "_-"))[:128]
     return name or hashlib.sha256(os.urandom(16)).hexdigest()[:32]
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _record(folder: Path, session: str) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
+from oscine.runpod.patience import once
 from oscine.synthesis.track import Progress
 
 log = logging.getLogger(__name__)
@@ -89,5 +90,6 @@ async def _send(job: Mapping[str, Any], told: Mapping[str, Any]) -> None:
     from runpod.http_client import AsyncClientSession
     from runpod.serverless.modules.rp_http import send_result
 
+    once.set(True)
     async with AsyncClientSession() as session:
         await send_result(session, {"status": "IN_PROGRESS", "output": dict(told)}, job)

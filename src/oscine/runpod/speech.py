@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from oscine.audio.formats import Format
 from oscine.delivery.choice import stream_format
 from oscine.delivery.files import naming
-from oscine.errors import DeliveryFailed
+from oscine.errors import DeliveryFailed, OscineError
 from oscine.request import SpeechRequest
 from oscine.runpod import documents
 from oscine.runpod.documents import ITEM_BYTES, Document
@@ -83,6 +83,7 @@ class _File:
         self._engine = info.name
         self._session = session_of(request.session_id, job.get("id"))
         self._identity = identity_of(fields, info)
+        self._voices: list[str] | None = None
 
     async def document(self, warnings: list[str]) -> Document:
         """The result, delivered. Raises OscineError."""
@@ -94,7 +95,10 @@ class _File:
 
     def _recalled(self) -> Record | None:
         """What an earlier attempt, or an equal request of this session, has left."""
-        record = self._worker.output.recall(self._engine, self._session, self._identity)
+        # Where a voice is gone, what was spoken with it can still be had.
+        with suppress(OscineError):
+            self._voices = self._worker.studio.voice_keys(self._request)
+        record = self._worker.output.recall(self._engine, self._session, self._identity, self._voices)
         if record is None or record.path.is_file() or self._is_stored(record):
             return record
         return None
@@ -102,14 +106,22 @@ class _File:
     async def _spoken(self, warnings: list[str]) -> Record:
         output, engine = self._worker.output, self._engine
         folder = await asyncio.to_thread(output.folder, engine)
+        await asyncio.to_thread(output.forget, engine, self._session)
         async with Reporter(self._job) as reporter:
             saved = await self._worker.oscine.save_request(
-                self._request, folder, self._session, warnings=warnings, on_progress=reporter.told
+                self._request,
+                folder,
+                self._session,
+                field="OUTPUT_AUDIO_DIR",
+                warnings=warnings,
+                on_progress=reporter.told,
             )
-        seconds = time.monotonic() - self._taken
-        document = documents.fitted(documents.spoken(saved, self._worker.info_of(engine), seconds=seconds))
-        record = Record(document, saved.path)
-        await asyncio.to_thread(output.keep, engine, self._session, self._identity, record)
+            seconds = time.monotonic() - self._taken
+            document = documents.fitted(documents.spoken(saved, self._worker.info_of(engine), seconds=seconds))
+            record = Record(document, saved.path)
+            await _to_its_end(
+                asyncio.to_thread(output.keep, engine, self._session, self._identity, record, self._voices)
+            )
         return record
 
     def _delivered(self, record: Record) -> Document:
@@ -122,6 +134,8 @@ class _File:
                 if settings.s3_required or not record.path.is_file():
                     raise DeliveryFailed(f"{error.message} {self._again(record)}", code=error.code) from None
                 document = documents.warned(document, [f"{error.message} The audio is in audio_base64 instead."])
+        else:
+            document = documents.warned(document, ["No object store is configured, so the audio is in audio_base64."])
         size = record.path.stat().st_size
         if size * _BASE64 + documents.length(document) > settings.max_result_mb * 1e6:
             raise DeliveryFailed(
@@ -139,7 +153,7 @@ class _File:
             key = stored.key
             stored_record = Record(record.document, path, key, stored.e_tag)
             link = store.link(key, self._worker.settings.s3_presign_seconds)  # without one, the file is needed here
-            if self._worker.output.keep(self._engine, self._session, self._identity, stored_record):
+            if self._worker.output.keep(self._engine, self._session, self._identity, stored_record, self._voices):
                 path.unlink(missing_ok=True)
         else:
             link = store.link(key, self._worker.settings.s3_presign_seconds)
@@ -186,6 +200,7 @@ async def _stream(
     spoken = worker.oscine.stream_request(request.model_copy(update={"format": format.value}), warnings)
     pieces = _Pieces(name, worker.settings.max_result_mb)
     copy = None
+    unstored = ""
     try:
         if store is not None:
             folder = await asyncio.to_thread(worker.output.folder, worker.studio.engine_of(request).name)
@@ -194,7 +209,14 @@ async def _stream(
             assert spoken.opening is not None
             rate = spoken.opening.sample_rate
             if copy is not None:
-                await asyncio.to_thread(copy.write, data, rate)
+                try:
+                    await asyncio.to_thread(copy.write, data, rate)
+                except OscineError as error:
+                    if worker.settings.s3_required:
+                        raise
+                    unstored = f"{error.message} The audio was streamed, and is not in the object store."
+                    await asyncio.to_thread(copy.close)
+                    copy = None
             for item in pieces.made_of(data, rate):
                 if item["index"] == 0:
                     item |= documents.known(spoken.opening)
@@ -219,6 +241,8 @@ async def _stream(
             document = documents.warned(
                 document, ["The pieces are more than a result may hold: their sound was sent to /stream alone."]
             )
+        if unstored:
+            document = documents.warned(document, [unstored])
         if copy is not None and store is not None:
             document = await _to_its_end(asyncio.to_thread(_stored, copy, store, worker, document))
         yield documents.fitted({**document, "status": "complete", "total_chunks": pieces.count})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from oscine.heap import keep_heaps_few
 from oscine.runpod.checks import fitness_checks
 from oscine.runpod.draining import Drain
 from oscine.runpod.handler import make_handler
+from oscine.runpod.patience import Patience
 from oscine.runpod.waking import Waking
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
@@ -26,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("oscine").setLevel(logging.INFO)
     keep_heaps_few()
+    signal.signal(signal.SIGTERM, _end)
     warmup = "--warmup" in arguments
     try:
         settings = Settings.from_env()
@@ -79,8 +83,9 @@ def take_jobs(worker: Worker) -> None:
         "concurrency_modifier": worker.jobs_at_once,
     }
 
+    Patience().watch()
     drain = Drain()
-    drain.watch()
+    drain.watch()  # after it: whoever is asked to stop waits for no pause
     Waking().watch()
 
     def refresh() -> None:
@@ -96,6 +101,12 @@ def take_jobs(worker: Worker) -> None:
         runpod.serverless.start(config)
     finally:
         worker.studio.end(5.0)
+
+
+def _end(_number: int, _frame: object) -> None:
+    """What asks a worker to end that has not taken a job yet; the first process of a container has no such default."""
+    log.info("asked to stop before the first job")
+    os._exit(128 + signal.SIGTERM)
 
 
 def _quieten_the_sdk() -> None:

@@ -27,11 +27,16 @@ class Waking:
         waking = self
 
         class Queue(asyncio.Queue[Any]):
-            """The SDK's jobs; a job that came and one that is done are news."""
+            """The SDK's jobs; a job that came, that is begun and that is done are news."""
 
             def _put(self, item: Any) -> None:
                 super()._put(item)
                 waking._tell()
+
+            def _get(self) -> Any:
+                item = super()._get()
+                waking._tell()  # until it is taken out, the SDK counts it twice, and may think that there is no room
+                return item
 
             def task_done(self) -> None:
                 super().task_done()

@@ -195,6 +195,13 @@ class Studio:
             warnings=[*warnings, *cast_warnings],
         )
 
+    def voice_keys(self, request: SpeechRequest) -> list[str]:
+        """What the voices that a request names sound like now, by content. Raises InvalidRequest, NotAvailable."""
+        info = self.engine_of(request)
+        named = request.model_copy(update={"voice_audio": None})
+        cast, _ = self._cast(named, info)
+        return [prompt.key for prompt in (*cast.prompts, *self._recordings(request, info).values())]
+
     def _cast(self, request: SpeechRequest, info: EngineInfo) -> tuple[Cast, list[str]]:
         from oscine.synthesis.cast import Cast
 
