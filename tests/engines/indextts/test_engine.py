@@ -484,6 +484,25 @@ def test_2_reads_english_and_chinese_by_name_and_by_script(
     assert asked == ["en", "zh", "zh", "en"]
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_2_reads_no_inches_after_a_quoted_number_and_knows_each_dash(
+    two: IndexTTS2Engine, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    model: Any = model_of(two)
+    read: list[str] = []
+
+    class Grammar:
+        def normalize(self, text: str, verbose: bool = False) -> str:
+            read.append(text)
+            return text
+
+    monkeypatch.setattr(model._grammars, "get", lambda _language: Grammar())
+    (segment,) = model.segments('In "Room 12" 1914–1918, one—two.', language, 120)
+    assert read == ["In 'Room 12' 1914–1918, one—two."]
+    written = "".join(model.loaded.tokenizer.convert_ids_to_tokens(list(segment.tokens)))
+    assert written.count("-") == 2
+
+
 def test_pinyin_reaches_2_as_it_is(two: IndexTTS2Engine) -> None:
     model: Any = model_of(two)
     (segment,) = model.segments("银 XING2 行 HANG2。", None, 120)

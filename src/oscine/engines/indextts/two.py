@@ -53,6 +53,9 @@ class Two(Model):
     def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None, grammars: Grammars) -> None:
         super().__init__(loaded, device, dtype)
         self._grammars = grammars
+        normaliser = loaded.normalizer
+        for signs in (normaliser.char_rep_map, normaliser.zh_char_rep_map):
+            signs.setdefault("–", signs["—"])  # Oscine's own rules make it of the longer dash
         self._latents: Kept[Tensor] = Kept()
 
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
@@ -61,7 +64,7 @@ class Two(Model):
         normaliser.preferred_language = main if main in ("en", "zh") else None
         read_as = normaliser.preferred_language or ("zh" if normaliser.use_chinese(text) else "en")
         normaliser._normalizers[read_as] = self._grammars.get(read_as)
-        tokens = tokenizer.tokenize(text)
+        tokens = tokenizer.tokenize(text.replace('"', "'"))  # after a number, NeMo would read inches
         found = []
         for part in parted(tokens, min(most_tokens, self.most_tokens)):
             ids = [int(token) for token in tokenizer.convert_tokens_to_ids(list(part.tokens))]
