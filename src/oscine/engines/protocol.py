@@ -100,6 +100,9 @@ class EngineInfo:
     """bit/s."""
     device: str = "cpu"
     """Where it runs; the final word once it is loaded."""
+    tells: Callable[[str, str | None], str | None] | None = None
+    """The language of a text or, where that of the whole is given too, of a piece of it; None: neither tells. With it,
+    a request that names no language has its own: that of all its text, or of as much as is there."""
     apart: int = 1
     """Utterances it speaks on processors of their own: so many at once hardly delay one another's first sound."""
 

@@ -90,6 +90,8 @@ class Plan:
     """Characters in the pieces that were made so far."""
     voices: tuple[str, ...] | None = None
     """The voices that will speak, in order; None: the text was not read to its end yet."""
+    _told: str | None = None
+    """The language of the whole text, as the engine tells it."""
 
     def warn(self, message: str) -> None:
         """Add a warning for the result, each only once."""
@@ -153,6 +155,14 @@ class Plan:
     @property
     def _main_language(self) -> str:
         return (self._language or self.info.languages[0]).split("-")[0]
+
+    def _language_of(self, text: str) -> str | None:
+        """Of a piece: what was asked for, else what the engine can tell of it and of the whole."""
+        if self._language is not None or self.info.tells is None:
+            return self._language
+        if self._told is None:
+            self._told = self.info.tells(text if self.live else "".join(self.text), None)
+        return self.info.tells(text, self._told)
 
     def check(self) -> None:
         """Read a text that is given whole once, before anything is spoken, and cast its speakers.
@@ -240,13 +250,14 @@ class Plan:
     def _piece(self, index: int, group: list[tuple[str | None, Chunk]], pause_ms: int, seen: Counter[str]) -> Piece:
         turns = tuple(Turn(speaker or "", chunk.text) for speaker, chunk in group)
         prompts = {speaker or "": self.cast.voice(speaker, self.warn) for speaker, _ in group}
+        language = self._language_of(" ".join(turn.text for turn in turns))
         identity = _digest(
             {
                 "engine": [self.info.name, self.info.version],
                 "turns": [[turn.speaker, turn.text] for turn in turns],
                 "voices": {label: prompt.key for label, prompt in prompts.items()},
                 "speed": self.speed,
-                "language": self._language,
+                "language": language,
                 "options": {name: _content(value) for name, value in self.options.items()},
                 "seed": self.seed,
             }
@@ -258,7 +269,7 @@ class Plan:
             prompts=prompts,
             seed=int(key[:16], 16) >> 1,
             speed=self.speed,
-            language=self._language,
+            language=language,
             options=self.options,
         )
         at = self.characters

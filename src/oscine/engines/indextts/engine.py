@@ -15,6 +15,7 @@ import numpy as np
 
 from oscine.config import Settings
 from oscine.engines.device import described, device_of, free_memory
+from oscine.engines.indextts import languages
 from oscine.engines.indextts.checkpoint import Checkpoint
 from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.protocol import (
@@ -249,6 +250,7 @@ class IndexTTS2Engine(IndexTTSEngine):
         return self._info(
             summary="A cloned voice with emotion, from numbers, a recording or a text; English and Chinese.",
             languages=("en", "zh"),
+            tells=languages.two,
             capabilities=Capabilities(
                 cloning=True, options=_OPTIONS | {"use_emo_text", "emo_text"}, inline_marks=frozenset({"pinyin"})
             ),
@@ -271,6 +273,7 @@ class IndexTTS25Engine(IndexTTSEngine):
         return self._info(
             summary="A cloned voice with emotion at any pace; English, Chinese, Spanish, Arabic and Japanese.",
             languages=("en", "zh", "es", "ar", *japanese),
+            tells=languages.two_five,
             capabilities=Capabilities(
                 cloning=True,
                 speed=(_SLOWEST, _FASTEST),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from oscine.config import Settings
 from oscine.engines.device import device_of
-from oscine.engines.indextts import packages
+from oscine.engines.indextts import languages, packages
 from oscine.engines.indextts.checkpoint import Files
 from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Voice
@@ -60,10 +60,9 @@ class Two(Model):
 
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
         normaliser, tokenizer = self.loaded.normalizer, self.loaded.tokenizer
-        main = (language or "").split("-")[0]
-        normaliser.preferred_language = main if main in ("en", "zh") else None
-        read_as = normaliser.preferred_language or ("zh" if normaliser.use_chinese(text) else "en")
-        normaliser._normalizers[read_as] = self._grammars.get(read_as)
+        main = (language or languages.two(text) or "en").split("-")[0]
+        normaliser.preferred_language = main
+        normaliser._normalizers[main] = self._grammars.get(main)
         tokens = tokenizer.tokenize(text.replace('"', "'"))  # after a number, NeMo would read inches
         found = []
         for part in parted(tokens, min(most_tokens, self.most_tokens)):

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from oscine.config import Settings
 from oscine.engines.device import device_of
-from oscine.engines.indextts import packages
+from oscine.engines.indextts import languages, packages
 from oscine.engines.indextts.checkpoint import Files
 from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Unspeakable, Voice
 from oscine.engines.indextts.pieces import pause_after
 
 log = logging.getLogger(__name__)
-
-_SCRIPTS: Final = (
-    ("ja", re.compile("[\u3040-\u30ff]")),
-    ("zh", re.compile("[\u3400-\u9fff]")),
-    ("ar", re.compile("[\u0600-\u06ff]")),
-    ("es", re.compile("[¿¡ñÑ]")),
-)
-"""How a language shows in its writing, the first that fits; else it is English."""
 
 
 def load(files: Files, settings: Settings, grammars: Grammars) -> TwoFive:
@@ -47,11 +37,6 @@ def load(files: Files, settings: Settings, grammars: Grammars) -> TwoFive:
     return TwoFive(loaded, device, torch.bfloat16 if half else None)
 
 
-def language_of(text: str) -> str:
-    """The language that a text is written in, as far as its script tells."""
-    return next((language for language, script in _SCRIPTS if script.search(text)), "en")
-
-
 class TwoFive(Model):
     """IndexTTS-2.5 with its weights."""
 
@@ -60,7 +45,7 @@ class TwoFive(Model):
 
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
         loaded = self.loaded
-        main = (language or language_of(text)).split("-")[0]
+        main = (language or languages.two_five(text) or "en").split("-")[0]
         prefix = f"<|{main}|> "
         parts = loaded.split_text_by_tokens(self._read(text, main), min(most_tokens, self.most_tokens), prefix)
         stop, kind = loaded.gpt.stop_text_token, _number_of(main)
