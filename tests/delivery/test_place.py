@@ -51,6 +51,8 @@ def in_host(endpoint: str, region: str = "us-east-1") -> Bucket:
         ("http://[::1]:8333", "speech", in_path("http://[::1]:8333")),
         (R2, "speech", in_path(R2, "auto")),
         (B2, "speech", in_path(B2, "us-west-004")),
+        ("https://s3.gra.io.cloud.ovh.net", "speech", in_path("https://s3.gra.io.cloud.ovh.net", "gra")),
+        ("https://s3.office.example.com", "speech", in_path("https://s3.office.example.com")),
         ("https://nyc3.digitaloceanspaces.com", "speech", in_path("https://nyc3.digitaloceanspaces.com", "nyc3")),
         ("https://minio.example.com", "minio", in_path("https://minio.example.com", name="minio")),
         ("https://a.supabase.co/storage/v1/s3", "speech", in_path("https://a.supabase.co/storage/v1/s3")),

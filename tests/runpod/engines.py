@@ -58,6 +58,20 @@ class Tones(EchoEngine):
         (self._volume / "lanes").write_text(str(self.open_lanes))
 
 
+class Slow(EchoEngine):
+    """Is loaded when the file `go` is on the volume."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(name="slow")
+        self._volume = settings.home
+
+    def load(self, progress: Progress) -> None:
+        (self._volume / "loading").touch()
+        while not (self._volume / "go").exists():
+            time.sleep(0.01)
+        super().load(progress)
+
+
 class Haunted(EchoEngine):
     """Fails where nobody expects it, with words that must not be repeated."""
 
@@ -75,5 +89,6 @@ def entry_points(folder: Path) -> str:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: oscine-tones\nVersion: 1\n")
     (info / "entry_points.txt").write_text(
         "[oscine.engines]\ntones = tests.runpod.engines:Tones\nhaunted = tests.runpod.engines:Haunted\n"
+        "slow = tests.runpod.engines:Slow\n"
     )
     return str(folder)

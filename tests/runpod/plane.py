@@ -86,11 +86,15 @@ class Plane:
         """When each of them was last heard of."""
         self.polls: list[str] = []
         """The workers whose questions for jobs are open."""
+        self.asked_for_stops = 0
+        """How often a worker asked which jobs to stop."""
         self.pings: list[dict[str, str]] = []
         self.poll_s = POLL_S
         """So long a poll of a worker waits for news."""
         self.deaf = False
-        """Whether results are answered with an error, as in an outage."""
+        """Whether results and pieces are answered with an error, as in an outage."""
+        self.turned_away = 0
+        """How many of them were."""
         self.holds_pieces = False
         """Whether what takes pieces is so slow that it never answers."""
         self.url = ""
@@ -163,6 +167,7 @@ class Plane:
     async def stops(self, request: web.Request) -> web.Response:
         pod = self._of_worker(request)
         waiting = self._stops.setdefault(pod, deque())
+        self.asked_for_stops += 1
         await self._until(lambda: bool(waiting), self.poll_s)
         if not waiting:
             return web.Response(status=204)
@@ -173,8 +178,7 @@ class Plane:
     async def done(self, request: web.Request) -> web.Response:
         pod = self._of_worker(request)
         job, told, size = await self._told(request)
-        if self.deaf:
-            raise web.HTTPInternalServerError
+        self._listen()
         if job.status != "IN_PROGRESS" or job.worker != pod:
             job.late.append(told)
             return web.json_response({})
@@ -194,6 +198,7 @@ class Plane:
     async def piece(self, request: web.Request) -> web.Response:
         pod = self._of_worker(request)
         job, told, size = await self._told(request)
+        self._listen()
         if size > CHUNK_BYTES:
             job.refused.append(size)
             raise web.HTTPRequestEntityTooLarge(CHUNK_BYTES, size)
@@ -265,6 +270,11 @@ class Plane:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+
+    def _listen(self) -> None:
+        if self.deaf:
+            self.turned_away += 1
+            raise web.HTTPInternalServerError
 
     def _authorised(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {KEY}":

@@ -87,6 +87,29 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_takes_no_other(plat
     assert other.taken == 1
 
 
+def test_a_job_is_cancelled_also_while_its_worker_only_waits_for_it(platform: Client, start: Start):
+    platform.plane.poll_s = 0.2
+    process = start(**TONES)
+    job = platform.run({"text": "This one is held."})
+    until(lambda: any("held" in text for text in process.begun()))
+    process.stop()
+    until(lambda: not process.polls())
+    asked = platform.plane.asked_for_stops
+    until(lambda: platform.plane.asked_for_stops > asked + 1)
+    platform.call("POST", f"cancel/{job.id}")
+    assert process.ended() == 0
+    assert process.lanes() == 0
+    assert job.status == "CANCELLED"
+
+
+def test_a_worker_that_is_asked_to_stop_while_it_loads_its_engine_ends_at_once(platform: Client, start: Start):
+    process = start(OSCINE_ENGINE="slow", OSCINE_PRELOAD="always", taking=False)
+    until((process.volume / "loading").exists)
+    process.stop()
+    assert process.ended() == 128 + 15
+    assert not process.is_taking()
+
+
 def test_an_idle_worker_that_is_asked_to_stop_ends_at_once(platform: Client, start: Start):
     process = start(**TONES)
     process.stop()

@@ -6,12 +6,16 @@ import base64
 import json
 import wave
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
+from oscine.config import Settings
+from oscine.runpod.output import Output, Record
 from tests.echo import LETTER_MS
 from tests.runpod.conftest import Start
 from tests.runpod.house import Client, Process, until
+from tests.voices.recordings import recording
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +101,66 @@ def test_the_same_session_again_finds_what_was_spoken(tones: tuple[Client, Proce
     assert process.begun().count("Only once please.") == 1
     assert platform.done({"text": "Something else.", "session_id": "again"})["segments"][0]["text"] == "Something else."
     assert platform.done(asked)["segments"] == first["segments"]
+
+
+def test_a_session_whose_other_job_ended_early_still_gives_its_own_sound(tones: tuple[Client, Process]):
+    platform, process = tones
+    asked = {"text": "This is the first text.", "session_id": "mixed"}
+    first = platform.done(asked)
+    other = platform.run({"text": "Another text is written here, and it is held.", "session_id": "mixed"})
+    until(lambda: any("and it is held" in text for text in process.begun()))
+    platform.call("POST", f"cancel/{other.id}")
+    until(lambda: process.lanes() == 0)
+    assert platform.done(asked)["audio_base64"] == first["audio_base64"]
+
+
+def test_a_record_holds_for_the_file_that_it_was_written_for(tmp_path: Path):
+    output = Output(Settings(output_audio_dir=tmp_path))
+    file = tmp_path / "s.mp3"
+    file.write_bytes(b"the sound of one")
+    document = {"filename": "s.mp3"}
+    assert output.keep("tones", "s", "one", Record(document, file), ["a voice"])
+    assert output.recall("tones", "s", "one", ["a voice"]) == Record(document, file)
+    assert output.recall("tones", "s", "one", None) == Record(document, file)
+    assert output.recall("tones", "s", "two", ["a voice"]) is None
+    assert output.recall("tones", "s", "one", ["the voice as it is now"]) is None
+    file.write_bytes(b"the sound of another")
+    assert output.recall("tones", "s", "one", ["a voice"]) is None
+    file.write_bytes(b"the sound of one")
+    output.forget("tones", "s")
+    assert output.recall("tones", "s", "one", ["a voice"]) is None
+
+
+def test_a_session_is_spoken_again_with_a_voice_that_was_replaced(tones: tuple[Client, Process]):
+    platform, process = tones
+    recordings = [base64.b64encode(recording(seconds=seconds)).decode() for seconds in (4, 5)]
+    asked = {"text": "Whose voice is this?", "voice": "changed", "session_id": "voiced"}
+    platform.done({"action": "add_voice", "name": "changed", "voice_audio": recordings[0]})
+    first = platform.done(asked)
+    assert platform.done(asked) == first
+    platform.done({"action": "add_voice", "name": "changed", "voice_audio": recordings[1], "replace": True})
+    platform.done(asked)
+    assert process.begun().count("Whose voice is this?") == 2
+    platform.done({"action": "delete_voice", "name": "changed"})
+    assert platform.done(asked)["filename"] == "voiced.mp3"
+    assert process.begun().count("Whose voice is this?") == 2
+
+
+def test_a_place_that_is_taken_is_told_without_saying_where_it_is(tones: tuple[Client, Process]):
+    platform, process = tones
+    (process.volume / "indextts" / "output_audio" / "taken.mp3").mkdir()
+    told = platform.failed({"text": "Where does it go?", "session_id": "taken"})
+    assert told == "OUTPUT_AUDIO_DIR: taken.mp3 is a folder; name a file in it."
+
+
+def test_any_number_of_warnings_fits_into_a_result(tones: tuple[Client, Process]):
+    platform, _ = tones
+    for stream in (False, True):
+        job = platform.run({"text": "Good day.", "stream": stream, **{f"unknown_{n:05}": n for n in range(40_000)}})
+        document = platform.ended(job).output[-1]
+        assert job.refused == []
+        assert len(document["warnings"]) <= 32
+        assert any("more warnings" in warning for warning in document["warnings"])
 
 
 def test_two_jobs_of_one_session_at_once_are_spoken_once(tones: tuple[Client, Process]):

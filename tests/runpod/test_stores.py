@@ -16,9 +16,15 @@ import pytest
 
 from oscine.config import Settings
 from oscine.delivery.store import ObjectStore
+from oscine.errors import DeliveryFailed
+from oscine.runpod import speech
+from oscine.runpod.worker import Worker
+from oscine.synthesis.studio import Studio
 from tests.delivery.seaweed import OWNER, WRITER, Seaweed, free_ports, seaweed
+from tests.echo import echo
 from tests.runpod.conftest import TONES, Start, housed
 from tests.runpod.house import Client, Process, until
+from tests.runpod.test_checks import answers
 from tests.runpod.test_results import text_of
 from tests.voices.recordings import recording
 
@@ -228,3 +234,24 @@ def test_a_store_that_is_required_and_not_configured_is_told_before_anything_is_
     for stream in (False, True):
         assert "S3_REQUIRED" in platform.failed({"text": "Never said.", "stream": stream})
     assert "Never said." not in process.begun()
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_stream_goes_on_without_its_copy_unless_that_is_required(
+    required: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object) -> None:
+        raise DeliveryFailed("OUTPUT_AUDIO_DIR: the disk is full; free some space or choose another place.")
+
+    monkeypatch.setattr(speech._Copy, "write", full)
+    settings = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "S3_REQUIRED": str(required).lower()}
+    with Studio(Settings.from_env(settings | unreachable()), factories={"echo": echo()}) as studio:
+        documents = answers(Worker(studio), {"text": "One is said. Two is said.", "stream": True})
+    if required:
+        assert documents[-1]["error"].startswith("OUTPUT_AUDIO_DIR: the disk is full")
+    else:
+        assert documents[-1]["status"] == "complete"
+        (warning,) = documents[-1]["warnings"]
+        assert warning.startswith("OUTPUT_AUDIO_DIR: the disk is full")
+        assert warning.endswith("The audio was streamed, and is not in the object store.")
+        assert "url" not in documents[-1]

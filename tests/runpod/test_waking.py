@@ -30,9 +30,12 @@ class Stretched(Waking):
         return await super().wait(tasks, **{**more, "timeout": more["timeout"] * FOR_EVER_S})
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_the_sdks_loop_takes_and_begins_each_job_without_a_timer(lanes: int, monkeypatch: pytest.MonkeyPatch):
-    """With lanes that are all busy, too, and with fewer jobs than lanes."""
+@pytest.mark.parametrize(("lanes", "batch"), [(1, 1), (3, 3), (2, 1), (4, 2)])
+def test_the_sdks_loop_takes_and_begins_each_job_without_a_timer(
+    lanes: int, batch: int, monkeypatch: pytest.MonkeyPatch
+):
+    """With lanes that are all busy, with jobs that come one by one, and with fewer jobs than lanes."""
+    free = asyncio.Event()
     coming = [{"id": f"job-{number}", "input": {}} for number in range(7)]
     at_once: list[int] = []
     done: list[str] = []
@@ -41,11 +44,13 @@ def test_the_sdks_loop_takes_and_begins_each_job_without_a_timer(lanes: int, mon
     async def get_job(_session: Any, count: int) -> list[dict[str, Any]]:
         if not coming:
             await all_done.wait()
-        return [coming.pop(0) for _ in range(min(count, len(coming)))]
+        return [coming.pop(0) for _ in range(min(count, batch, len(coming)))]
 
     async def handle_job(_session: Any, _config: Any, job: dict[str, Any]) -> None:
         at_once.append(scaler.job_progress.get_job_count())
-        await asyncio.sleep(0.001)
+        if len(at_once) >= lanes:  # until then no job is done, so that nothing else wakes the loop
+            free.set()
+        await free.wait()
         done.append(job["id"])
         if not coming and len(done) == 7:
             scaler.kill_worker()
