@@ -36,9 +36,9 @@ RUN --mount=type=bind,target=/build \
     /build/scripts/container/install.sh check worker /opt/oscine && \
     useradd --uid 10001 --create-home oscine
 COPY handler.py /app/
-# It needs no volume. With one that only root may write to, recordings cannot be added.
+# It needs no volume. One that only root may write to is refused: run it as root (`--user 0`), or leave it away.
 USER 10001
-WORKDIR /home/oscine
+WORKDIR /app
 EXPOSE 8000
 CMD ["python", "-u", "/app/handler.py"]
 
@@ -53,6 +53,7 @@ RUN --mount=type=bind,source=requirements,target=/build/requirements \
     --mount=type=bind,source=scripts/container,target=/build/scripts/container \
     /build/scripts/container/system.sh && \
     PYTHON=python3.12 /build/scripts/container/install.sh uv gpu /usr/local
+WORKDIR /app
 # As root: RunPod mounts network volumes as root's and has no setting for the user of a container.
 EXPOSE 8000
 ENTRYPOINT ["/app/bootstrap.sh"]
@@ -62,7 +63,8 @@ ENV OSCINE_ENGINE=vibevoice
 COPY . /app/
 
 FROM cuda AS gpu
-ENV BOOTSTRAP_ENVIRONMENT=/opt/oscine
+ENV BOOTSTRAP_ENVIRONMENT=/opt/oscine \
+    PATH=/opt/oscine/bin:$PATH
 RUN --mount=type=cache,target=/cache/uv \
     --mount=type=bind,source=requirements,target=/build/requirements \
     --mount=type=bind,source=scripts/container,target=/build/scripts/container \

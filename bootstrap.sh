@@ -137,8 +137,9 @@ print(sys.version, sys.base_prefix) if low <= sys.version_info[:2] <= high else 
 # The flag holds a line for everything that is finished:
 #
 # environment KEY FOLDER
-# weights KEY
+# weights KEY FILES
 #
+# FILES stands for all files of weights, by name and size: where some are gone, or others have come, it is looked again.
 # It is replaced as a whole. What is not in it was never finished, however much of it lies on the volume. Flags of
 # other programs have no such lines, and their lines are kept.
 everything_ready() {
@@ -164,7 +165,16 @@ have_environment() {
 
 have_weights() {
     if [ "${BOOTSTRAP_WEIGHTS:-auto}" = never ] || [ "$engine" = hibari ]; then return 0; fi
-    on_volume && grep -qxF "weights $weights" "$flag" 2>/dev/null
+    on_volume && grep -qxF "weights $weights $(weight_files)" "$flag" 2>/dev/null
+}
+
+weight_files() {
+    {
+        find -L "${HF_HUB_CACHE:-$HF_HOME/hub}" "${CHECKPOINTS_DIR:-$home/indextts/checkpoints}" \
+            "${OSCINE_INDEXTTS25_DIR:-$home/indextts25/checkpoints}" "${MODEL_PATH:-$home/none}" -maxdepth 6 -type f \
+            \( -name '*.safetensors' -o -name '*.pth' -o -name '*.pt' -o -name '*.bin' \) -printf '%p %s\n' 2>/dev/null ||
+            true
+    } | LC_ALL=C sort -u | digest
 }
 
 # What lies elsewhere may be gone with the container that the flag does not belong to.
@@ -189,7 +199,7 @@ remember() { # line
                         echo "$what $which $where"
                     fi
                     ;;
-                weights) [ "$1" = "$what $which" ] || echo "$what $which" ;;
+                weights) [ "${1% *}" = "$what $which" ] || echo "$what $which $where" ;;
                 *) echo "$what${which:+ $which}${where:+ $where}" ;;
             esac
         done <<<"$old"
@@ -331,7 +341,7 @@ sys.exit(not any(each['name'] == sys.argv[1] and each['ready'] for each in json.
             stop "The weights of $engine could not be brought; the lines above say why, and the next start goes on with what is there."
         fi
     fi
-    remember "weights $weights" || true
+    remember "weights $weights $(weight_files)" || true
 }
 
 # The container's target for IndexTTS has them, since compiling them takes half a minute.

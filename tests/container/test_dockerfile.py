@@ -60,6 +60,18 @@ def test_the_targets_are_there_and_the_last_one_is_for_every_preset():
     assert set(engines.values()) <= set(names)
 
 
+@pytest.mark.parametrize(
+    ("stage", "bases"), [("cpu", ("cpu",)), ("vibevoice", ("gpu", "cuda")), ("indextts", ("gpu", "cuda"))]
+)
+def test_a_bare_python_handler_py_is_what_it_says_in_every_image_with_packages(stage: str, bases: tuple[str, ...]):
+    """As start commands of old templates and images that are built further have it."""
+    path = next(variables(base)["PATH"] for base in bases if "PATH" in variables(base))
+    assert path.split(":")[0] == "/opt/oscine/bin"
+    assert next(steps(base, "WORKDIR") for base in reversed(bases)) == ["/app"]
+    copied = [step.split() for base in bases for step in steps(base, "COPY")]
+    assert any("handler.py" in sources and target == "/app/" for *sources, target in copied)
+
+
 def test_variables_of_the_images_are_known():
     settings = {str(field.validation_alias) for field in Settings.model_fields.values()}
     for stage in STAGES:

@@ -51,6 +51,10 @@ def test_weights_come_to_the_volume_at_the_first_start_and_are_not_asked_for_aga
         hub.asked.clear()
         assert start(app, volume, **baked(hub)).returncode == 0
         assert hub.asked == []
+        # What was deleted, to make room or with the platform's own copy, comes again.
+        found[0].unlink()
+        assert "bringing the weights" in start(app, volume, **baked(hub)).stderr
+        assert found[0].read_bytes() == FILES["model.safetensors"]
         # Another model is another matter.
         hub.repositories["org/Other-hf"] = FILES
         assert "bringing the weights" in start(app, volume, **baked(hub, MODEL_PATH="org/Other-hf")).stderr

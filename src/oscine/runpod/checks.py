@@ -75,14 +75,18 @@ def _guarded(check: Callable[[], _Check]) -> _Check:
 
 def _configuration(worker: Worker) -> _Check:
     settings = worker.settings
-    folder = worker.output.folder(settings.engine.lower())
     try:
+        folder = worker.output.folder(settings.engine.lower())
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"0" * 4096)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
-        return "fail", f"The folder for results cannot be written ({type(error).__name__}); set OUTPUT_AUDIO_DIR."
+    except (OSError, OscineError) as error:
+        why = error.message if isinstance(error, OscineError) else type(error).__name__
+        return "fail", (
+            f"The folder for results cannot be written ({why.rstrip('.')}); attach the volume with write access, or set"
+            " OSCINE_VOLUME or OUTPUT_AUDIO_DIR to a folder that can be."
+        )
     free = shutil.disk_usage(folder).free / 1e9
     if free < LEAST_DISK_GB:
         return "fail", f"The volume has {free:.2f} GB left, less than {LEAST_DISK_GB} GB; make room."
