@@ -21,7 +21,12 @@ class Expected:
     @classmethod
     def of(cls, utterance: Utterance) -> Self:
         """Guess from the text."""
-        return cls(letters(utterance.text) / _LETTERS_PER_S)
+        return cls.reading(letters(utterance.text))
+
+    @classmethod
+    def reading(cls, count: float) -> Self:
+        """Of so many letters of English, or what takes as long to say."""
+        return cls(count / _LETTERS_PER_S)
 
     @property
     def comfortable(self) -> float:

@@ -19,6 +19,7 @@ import torch
 
 from oscine.audio.waveform import Samples
 from oscine.engines.indextts import take
+from oscine.engines.indextts.decoding import decode
 from oscine.engines.indextts.engine import LANES, IndexTTS2Engine, IndexTTS25Engine, IndexTTSEngine
 from oscine.engines.protocol import Audio, Done, Engine, EngineBroken, Failed, State, Turn, Utterance
 from oscine.synthesis.scheduler import Pace, Scheduler
@@ -131,7 +132,7 @@ def test_2_5_speaks_at_the_pace_that_is_asked_for(two_five: IndexTTS25Engine) ->
 def test_segments_leave_one_by_one_with_a_pause_between_them(short: IndexTTS25Engine) -> None:
     segments = model_of(short).segments(SENTENCES, "en", 26)
     assert len(segments) >= 3
-    assert sum(segment.share for segment in segments) == pytest.approx(1.0)
+    assert sum(segment.letters for segment in segments) == pytest.approx(len(SENTENCES), rel=0.1)
     wanted = utterance(SENTENCES, **QUICK)
     lane = short.open(wanted, threading.Event())
     parts, turns = [], []
@@ -327,6 +328,39 @@ def test_a_segment_that_cannot_be_right_is_decoded_again_and_told_in_one_sentenc
     assert len(set(seeds)) == len(seeds) == take.ATTEMPTS
     assert text not in caplog.text
     assert len(said(two_five, utterance(**QUICK)))
+
+
+def test_figures_get_as_long_as_they_take_to_say(engine: IndexTTSEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = "one million two hundred thirty four thousand five hundred sixty seven dollars and eighty nine cents"
+
+    class Grammar:
+        def normalize(self, text: str, verbose: bool = False) -> str:
+            return text.replace("$1,234,567.89", figure)
+
+    given: list[int] = []
+
+    def watched(*arguments: Any) -> Any:
+        given.append(arguments[4])
+        return decode(*arguments)
+
+    monkeypatch.setattr(take, "decode", watched)
+    monkeypatch.setattr("oscine.engines.indextts.grammars.Grammars.get", lambda _self, _language: Grammar())
+    model = model_of(engine)
+    text = "$1,234,567.89 and $1,234,567.89."
+    heard(engine, utterance(text, language="en", seed=3, **QUICK))
+    letters = sum(segment.letters for segment in model.segments(text, "en", 120))
+    assert letters == pytest.approx(2 * len(figure), rel=0.2)
+    rate = model.codes_per_s
+    assert sum(given) >= min(model.most_codes, 2 * len(figure) / 15 * rate * 1.5)
+
+
+def test_2_makes_no_part_that_would_last_longer_than_it_can_speak(
+    two: IndexTTS2Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = model_of(two)
+    assert len(model.segments("HELLO " * 60, "en", 500)) > 1
+    monkeypatch.setattr(type(model), "most_codes", 1500)
+    assert len(model.segments("HELLO " * 60, "en", 500)) == 1
 
 
 def test_a_segment_that_is_right_the_second_time_is_heard_and_the_same_each_time(

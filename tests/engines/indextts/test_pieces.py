@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oscine.engines.indextts import pieces
 from oscine.engines.indextts.pieces import parted, pause_after
 
 WORDS = st.sampled_from(["▁HELLO", "▁A", "ING", "▁XING2", ".", ",", "?", "。", "，", "…", "好", "▁", "'", "-"])
@@ -59,3 +60,18 @@ def test_words_are_not_cut_where_their_ends_can_be_reached(lengths: list[int]) -
 )
 def test_a_pause_is_as_long_as_the_border_is_strong(text: str, pause: int) -> None:
     assert pause_after(text) == pause
+
+
+@pytest.mark.parametrize(
+    ("read", "letters"),
+    [
+        ("TWO HUNDRED", 11),
+        ("你 好 世 界", 14),
+        ("你好", 7),
+        ("2024", 20),
+        ("XING2", 5),
+        ("he is <|SPECIAL_TOKEN_1|>G OW1 . IH0 NG<|SPECIAL_TOKEN_1|> home", 18),
+    ],
+)
+def test_what_a_model_reads_is_measured_as_it_is_said(read: str, letters: float) -> None:
+    assert pieces.spoken(read) == letters

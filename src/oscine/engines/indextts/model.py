@@ -54,8 +54,8 @@ class Segment:
     """A part of a text that is decoded in one go."""
 
     tokens: tuple[int, ...]
-    share: float
-    """Of the whole text, by tokens."""
+    letters: float
+    """Of English that take as long to say as what the model reads, where numbers are written out."""
     pause_ms: int = 0
     """Silence after it, where another follows."""
     language: int = 0
@@ -123,6 +123,11 @@ class Model(ABC):
     def most_tokens(self) -> int:
         """Tokens of a segment, at most."""
         return int(self.loaded.gpt.text_pos_embedding.emb.num_embeddings) - 2
+
+    @property
+    def most_seconds(self) -> float:
+        """A segment should not be expected to last longer; the rest of its codes is for who speaks slowly."""
+        return 0.85 * self.most_codes / self.codes_per_s
 
     def room(self, most_tokens: int) -> int:
         """How many segments there is memory for at once, with three beams; at least one."""

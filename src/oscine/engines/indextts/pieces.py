@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from oscine.text.measure import letters
+
 _BORDERS: Final = (
     re.compile(r"[.!?…。！？]+['\"’”]*$"),
     re.compile(r"[,;:，、；：-]['\"’”]*$"),
@@ -16,6 +18,14 @@ _PAUSES_MS: Final = (200, 120)
 _WORD: Final = "▁"
 """With it begins the token that begins a word."""
 
+_PHONEMES: Final = re.compile(r"(?P<mark><\|SPECIAL_TOKEN_\d+\|>)(?P<said>.*?)(?P=mark)", re.IGNORECASE)
+_NO_LETTERS: Final = re.compile(r"[\W\d_]+")
+_BEFORE_WIDE: Final = re.compile("\\s+(?=[\u3000-\u9fff\uff00-\uffef])")
+"""Space that stands between the characters of Chinese as the tokenizer wants them."""
+_DIGIT: Final = re.compile(r"(?<![^\W\d_])(?<![^\W\d_]\d)\d")
+"""Not that of a tone."""
+_LETTERS_OF_DIGIT: Final = 5
+
 
 @dataclass(frozen=True)
 class Part:
@@ -23,6 +33,11 @@ class Part:
 
     tokens: tuple[str, ...]
     pause_ms: int
+
+    @property
+    def letters(self) -> float:
+        """See `spoken`."""
+        return spoken("".join(self.tokens).replace(_WORD, " "))
 
 
 def pause_after(text: str) -> int:
@@ -44,6 +59,12 @@ def parted(tokens: Sequence[str], most: int) -> list[Part]:
         parts.append(Part(tuple(tokens[start:end]), pause_after(tokens[end - 1])))
         start = end
     return parts
+
+
+def spoken(read: str) -> float:
+    """How long what a model reads takes to say, in letters of English; a number that is no word is read out too."""
+    read = _PHONEMES.sub(lambda found: _NO_LETTERS.sub("", found["said"]), read)
+    return letters(_BEFORE_WIDE.sub("", read)) + (_LETTERS_OF_DIGIT - 1) * len(_DIGIT.findall(read))
 
 
 def _cut(tokens: Sequence[str], even: int, most: int) -> int:

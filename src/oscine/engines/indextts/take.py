@@ -86,9 +86,8 @@ def speak(
     if not segments:
         raise Unspeakable("has nothing to say for this text; write it in a language that it speaks.")
     generator = _generator(model, utterance.seed)
-    expected = Expected.of(utterance)
     for number, segment in enumerate(segments):
-        within = Expected(expected.seconds * segment.share)
+        within = Expected.reading(segment.letters)
         for attempt in range(ATTEMPTS):
             if attempt:
                 generator = _generator(model, utterance.seed + 1_000_003 * (number * ATTEMPTS + attempt))

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from oscine.config import Settings
 from oscine.engines.device import device_of
+from oscine.engines.expected import Expected
 from oscine.engines.indextts import languages, packages
 from oscine.engines.indextts.checkpoint import Files
 from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Voice
-from oscine.engines.indextts.pieces import parted
+from oscine.engines.indextts.pieces import Part, parted
 from oscine.engines.indextts.references import Kept
 
 log = logging.getLogger(__name__)
+
+_FEWEST: Final = 20
+"""Tokens; no shorter parts are made."""
 
 
 def load(files: Files, settings: Settings, grammars: Grammars) -> Two:
@@ -65,13 +69,22 @@ class Two(Model):
         normaliser._normalizers[main] = self._grammars.get(main)
         tokens = tokenizer.tokenize(text.replace('"', "'"))  # after a number, NeMo would read inches
         found = []
-        for part in parted(tokens, min(most_tokens, self.most_tokens)):
+        for part in self._parted(tokens, min(most_tokens, self.most_tokens)):
             ids = [int(token) for token in tokenizer.convert_tokens_to_ids(list(part.tokens))]
             gpt = self.loaded.gpt
             said = tuple(token for token in ids if token not in (gpt.start_text_token, gpt.stop_text_token))
             if said:
-                found.append(Segment(said, len(part.tokens) / len(tokens), part.pause_ms))
+                found.append(Segment(said, part.letters, part.pause_ms))
         return found
+
+    def _parted(self, tokens: Sequence[str], most: int) -> list[Part]:
+        """In parts that also end in time: a token of a number that is written out may be a whole word."""
+        while True:
+            parts = parted(tokens, most)
+            longest = max((Expected.reading(part.letters).seconds for part in parts), default=0.0)
+            if longest <= self.most_seconds or most <= _FEWEST:
+                return parts
+            most = max(_FEWEST, min(most, len(tokens)) * 3 // 4)
 
     def prompt(self, segment: Segment, voice: Voice, mood: Tensor) -> Tensor:
         gpt = self.loaded.gpt

@@ -14,7 +14,7 @@ from oscine.engines.indextts import languages, packages
 from oscine.engines.indextts.checkpoint import Files
 from oscine.engines.indextts.grammars import Grammars
 from oscine.engines.indextts.model import FRAMES_PER_CODE, SAMPLE_RATE, Model, Segment, Unspeakable, Voice
-from oscine.engines.indextts.pieces import pause_after
+from oscine.engines.indextts.pieces import pause_after, spoken
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,8 @@ class TwoFive(Model):
         parts = loaded.split_text_by_tokens(self._read(text, main), min(most_tokens, self.most_tokens), prefix)
         stop, kind = loaded.gpt.stop_text_token, _number_of(main)
         encoded = [loaded.tokenizer.encode(prefix + part, allowed_special="all") for part in parts]
-        whole = sum(len(part) for part in encoded)
         return [
-            Segment(tuple(token for token in tokens if token != stop), len(tokens) / whole, pause_after(part), kind)
+            Segment(tuple(token for token in tokens if token != stop), spoken(part), pause_after(part), kind)
             for tokens, part in zip(encoded, parts, strict=True)
             if part.strip()
         ]
