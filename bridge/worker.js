@@ -1,6 +1,6 @@
 /** OpenAI's speech API in front of a RunPod endpoint. Every request comes in here. */
 
-import { corsHeaders, preflight, requireKey } from "./src/access.js";
+import { corsHeaders, preflight, requireKey, requireOrigin } from "./src/access.js";
 import { BridgeError, errorBody, unexpected } from "./src/errors.js";
 import { health, models, oneModel, ping, speechModels, test, voices } from "./src/lists.js";
 import { log } from "./src/log.js";
@@ -46,16 +46,19 @@ export default {
 async function route(call) {
   const { method } = call.request;
   const wanted = method === "HEAD" ? "GET" : method;
-  const one = /^\/v1\/models\/([^/]+)$/.exec(call.pathname);
+  const one = /^\/v1\/models\/(.+)$/.exec(call.pathname);
   const methods = one
     ? { GET: (of) => oneModel(of, one[1]) }
     : Object.hasOwn(ROUTES, call.pathname) && ROUTES[call.pathname];
   if (!methods) throw new BridgeError(404, "There is no such route; speech is at POST /v1/audio/speech.");
   if (!Object.hasOwn(methods, wanted)) {
     const allow = methods.GET ? "GET, HEAD" : "POST";
-    throw new BridgeError(405, `This route does not take that method; it takes ${allow}.`, { headers: { allow } });
+    throw new BridgeError(405, `This route does not take that method; it takes ${allow}.`, null, null, { allow });
   }
-  if (wanted === "POST") call.key = await requireKey(call.request, call.settings);
+  if (wanted === "POST") {
+    requireOrigin(call);
+    call.key = await requireKey(call.request, call.settings);
+  }
   return methods[wanted](call);
 }
 

@@ -2,6 +2,8 @@
 
 import { BridgeError } from "./errors.js";
 
+const ALLOWED = "access-control-allow-origin";
+
 /**
  * The SHA-256 of the client's key, which tells clients apart; "" where none is needed. Throws BridgeError.
  * Takes equally long whichever key is or is not the right one.
@@ -13,11 +15,10 @@ export async function requireKey(request, { keys }) {
   const digest = await sha256(given);
   let found = false;
   for (const key of keys) found = crypto.subtle.timingSafeEqual(digest, await sha256(key)) || found;
-  if (found && scheme.toLowerCase() === "bearer") return hex(digest);
+  if (found && scheme.toLowerCase() === "bearer") return digest.toHex();
   const said = given ? "The key is not valid" : "A key is needed";
-  throw new BridgeError(401, `${said}; send one of this bridge's keys as Authorization: Bearer KEY.`, {
-    code: "invalid_api_key",
-    headers: { "www-authenticate": "Bearer" },
+  throw new BridgeError(401, `${said}; send one of this bridge's keys as Authorization: Bearer KEY.`, "invalid_api_key", null, {
+    "www-authenticate": "Bearer",
   });
 }
 
@@ -25,27 +26,26 @@ export async function requireKey(request, { keys }) {
 export function corsHeaders({ request, settings }) {
   const from = request.headers.get("origin");
   if (!from || !settings) return {};
-  if (settings.origins.includes("*"))
-    return { "access-control-allow-origin": "*", "access-control-expose-headers": "*" };
-  const known = settings.origins.includes(from) && {
-    "access-control-allow-origin": from,
-    "access-control-expose-headers": "*",
+  const allowed = ["*", from].find((origin) => settings.origins.includes(origin));
+  return {
+    ...(allowed && { [ALLOWED]: allowed, "access-control-expose-headers": "*" }),
+    ...(allowed !== "*" && { vary: "origin" }),
   };
-  return { ...known, vary: "origin" };
+}
+
+/** Refuse a page that may not ask: a browser sends some requests without asking first. Throws BridgeError. */
+export function requireOrigin(call) {
+  if (call.request.headers.get("origin") && !corsHeaders(call)[ALLOWED])
+    throw new BridgeError(
+      400,
+      "A page of this origin may not send this request; list the origin in OSCINE_CORS_ORIGINS.",
+      "origin_not_allowed",
+    );
 }
 
 /** The answer to the question whether a page may send a request. */
 export function preflight(call) {
-  const headers = corsHeaders(call);
-  if (!headers["access-control-allow-origin"]) {
-    throw new BridgeError(
-      400,
-      "A page of this origin may not send this request; list the origin in OSCINE_CORS_ORIGINS.",
-      {
-        code: "origin_not_allowed",
-      },
-    );
-  }
+  requireOrigin(call);
   return new Response(null, {
     status: 204,
     headers: {
@@ -59,5 +59,3 @@ export function preflight(call) {
 export async function sha256(text) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }
-
-export const hex = (bytes) => [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");

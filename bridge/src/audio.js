@@ -1,14 +1,6 @@
 /** Bytes of sound, their names and their events. */
 
-const MEDIA_TYPES = {
-  mp3: "audio/mpeg",
-  opus: "audio/ogg",
-  aac: "audio/aac",
-  flac: "audio/flac",
-  wav: "audio/wav",
-  pcm: "audio/pcm",
-};
-export const FORMATS = Object.keys(MEDIA_TYPES);
+export const FORMATS = ["mp3", "opus", "aac", "flac", "wav", "pcm"];
 const ALSO = { pcm_16: "pcm", ogg: "opus" };
 const CHARS_PER_TOKEN = 4;
 const TOKENS_PER_S = 20;
@@ -22,32 +14,27 @@ export function formatOf(name) {
 
 /** `Content-Type` of a format; raw samples say their rate in Hz. */
 export function mediaType(format, rate) {
-  return format === "pcm" ? `audio/pcm;rate=${rate}` : MEDIA_TYPES[format];
+  return `audio/${{ mp3: "mpeg", opus: "ogg", pcm: `pcm;rate=${rate}` }[format] ?? format}`;
 }
 
 /** The head of a WAV file of 16 bits and one channel whose length is not known. */
 export function wavHead(rate) {
-  const head = new DataView(new ArrayBuffer(44));
-  const text = (at, word) => [...word].forEach((letter, i) => head.setUint8(at + i, letter.charCodeAt(0)));
-  text(0, "RIFF");
-  head.setUint32(4, OPEN_END, true);
-  text(8, "WAVEfmt ");
-  head.setUint32(16, 16, true);
-  head.setUint16(20, 1, true);
-  head.setUint16(22, 1, true);
-  head.setUint32(24, rate, true);
-  head.setUint32(28, rate * 2, true);
-  head.setUint16(32, 2, true);
-  head.setUint16(34, 16, true);
-  text(36, "data");
-  head.setUint32(40, OPEN_END, true);
-  return new Uint8Array(head.buffer);
+  const [riff, wave, fmt, data] = [0x46464952, 0x45564157, 0x20746d66, 0x61746164]; // the words, as numbers
+  const head = [riff, OPEN_END, wave, fmt, 16, 0x10001, rate, rate * 2, 0x100002, data, OPEN_END];
+  return new Uint8Array(new Uint32Array(head).buffer);
 }
 
 /** `data:` of the next bytes, which are base64 already where they come from a worker. */
 export function deltaEvent(data) {
   return `data: {"type":"speech.audio.delta","audio":"${typeof data === "string" ? data : data.toBase64()}"}\n\n`;
 }
+
+/** The warnings of a document that are ones, whatever a worker puts there. */
+export const warningsOf = (document) =>
+  [document?.warnings]
+    .flat()
+    .filter((told) => typeof told === "string")
+    .map((told) => told.toWellFormed());
 
 /** The end, with what the worker tells; `bytes` of `format` at `rate` Hz were heard. */
 export function doneEvent({ result = {}, characters, seconds, seed, warnings }) {
@@ -59,7 +46,7 @@ export function doneEvent({ result = {}, characters, seconds, seed, warnings }) 
     usage: { input_tokens: read, output_tokens: spoken, total_tokens: read + spoken },
     duration,
     seed: result.metadata?.seed ?? seed,
-    warnings: [...(result.warnings ?? []), ...warnings],
+    warnings: [...warningsOf(result), ...warnings],
     segments: result.segments ?? [],
   });
 }

@@ -3,9 +3,34 @@
 import { BridgeError, unavailable } from "./errors.js";
 
 const TERMINAL = ["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"];
+/** Seconds within which RunPod answers. */
+const PATIENCE = 20;
+/** Seconds that /runsync waits for a result at most, unless it is told less. */
+const RUNSYNC = 90;
 
 /** Whether nothing more will happen to a job with this status. */
 export const isOver = (status) => TERMINAL.includes(status);
+
+/** What `read` makes of an answer; null where none comes within `seconds`. Follows no redirect. */
+export async function reach(url, { seconds = PATIENCE, signal, ...init }, read = (answer) => answer) {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), seconds * 1000);
+  const signals = signal ? [signal, late.signal] : [late.signal];
+  try {
+    return await read(await fetch(url, { redirect: "manual", ...init, signal: AbortSignal.any(signals) }));
+  } catch {
+    return null;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A request as RunPod takes it. */
+export const posted = (settings, body, method = "POST") => ({
+  method,
+  headers: { authorization: `Bearer ${settings.runpodKey}`, "content-type": "application/json" },
+  body: body && JSON.stringify(body),
+});
 
 export class Endpoint {
   constructor(settings) {
@@ -23,70 +48,73 @@ export class Endpoint {
     return this.settings.subrequests - this.used;
   }
 
-  /** The new job: `{ id, status }`, from /runsync with its result where it is done. Throws BridgeError. */
-  async start(input, route) {
+  /** The new job: `{ id, status }`; with `whole` its result too, where it is done while RunPod waits. Throws BridgeError. */
+  async start(input, whole) {
     const { coldStartSeconds, jobSeconds } = this.settings;
+    const wait = whole ? Math.min(coldStartSeconds, RUNSYNC) : 0;
     // RunPod ends a job that nobody waits for any more, even if no cancel reaches it.
     const policy = { executionTimeout: jobSeconds * 1000, ttl: (coldStartSeconds + jobSeconds) * 1000 };
-    const answer = await this.send(`/${route}`, "POST", { input, policy });
+    const answer = await this.send(whole ? `/runsync?wait=${wait * 1000}` : "/run", { input, policy }, PATIENCE + wait);
     if (answer === null) throw unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);
     refuse(answer.status);
-    if (!answer.body || typeof answer.body.id !== "string")
+    if (typeof answer.body?.id !== "string")
       throw unavailable("RunPod took no job; try again.", "upstream_failed", 5, 502);
     return answer.body;
   }
 
   /** `{ status, stream }` with what the job has said since the last time; null: ask again. Throws BridgeError. */
-  async stream(id) {
+  stream(id) {
     return this.asked(`/stream/${id}`);
   }
 
   /** `{ status, output, error }`; null: ask again. Throws BridgeError. */
-  async status(id) {
+  status(id) {
     return this.asked(`/status/${id}`);
   }
 
   /** Stop a job. Never throws. */
-  async cancel(id) {
-    await this.send(`/cancel/${id}`, "POST", {});
+  cancel(id) {
+    return this.send(`/cancel/${id}`, {});
   }
 
   /** `{ jobs, workers }`; null: RunPod does not answer. Throws BridgeError. */
-  async health() {
+  health() {
     return this.asked("/health");
   }
 
   async asked(path) {
-    const answer = await this.send(path, "GET");
+    const answer = await this.send(path);
     if (answer === null || answer.status === 429 || answer.status >= 500) return null;
-    if (answer.status === 404) throw new Vanished();
+    if (answer.status === 404 && path !== "/health") throw new Vanished();
     refuse(answer.status);
     return answer.body;
   }
 
-  async send(path, method, body) {
+  send(path, body, seconds) {
     this.count();
-    const headers = { authorization: `Bearer ${this.settings.runpodKey}`, "content-type": "application/json" };
-    try {
-      const answer = await fetch(this.settings.base + path, {
-        method,
-        headers,
-        body: body && JSON.stringify(body),
-        redirect: "manual",
-      });
-      return { status: answer.status, body: await answer.json().catch(() => null) };
-    } catch {
-      return null;
-    }
+    const { settings } = this;
+    return reach(
+      settings.base + path,
+      { ...posted(settings, body, body ? "POST" : "GET"), seconds },
+      async (answer) => ({ status: answer.status, body: await answer.json().catch(() => null) }),
+    );
   }
 }
 
 /** RunPod does not know the job, or not any more. */
 export class Vanished extends BridgeError {
   constructor() {
-    super(502, "RunPod does not know the job any more; send the request again.", { code: "job_vanished" });
+    super(502, "RunPod does not know the job any more; send the request again.", "job_vanished");
   }
 }
+
+const NO_KEY = ["RunPod refuses the bridge's key; set RUNPOD_API_KEY anew.", "upstream_refused"];
+const REFUSALS = {
+  400: ["RunPod did not understand the job; check the endpoint's kind.", "upstream_refused"],
+  401: NO_KEY,
+  403: NO_KEY,
+  404: ["RunPod has no such endpoint; check RUNPOD_ENDPOINT_ID or RUNPOD_URL.", "upstream_not_found"],
+};
 
 /** Turn what RunPod says of a request into an error for the client, where it is one. */
 export function refuse(status) {
@@ -97,18 +125,7 @@ export function refuse(status) {
       5,
       429,
     );
-  if (status === 401 || status === 403)
-    throw new BridgeError(502, "RunPod refuses the bridge's key; set RUNPOD_API_KEY anew.", {
-      code: "upstream_refused",
-    });
-  if (status === 404)
-    throw new BridgeError(502, "RunPod has no such endpoint; check RUNPOD_ENDPOINT_ID or RUNPOD_URL.", {
-      code: "upstream_not_found",
-    });
+  if (REFUSALS[status]) throw new BridgeError(502, ...REFUSALS[status]);
   if (status === 413) throw new BridgeError(413, "The request is larger than RunPod takes; send less at once.");
-  if (status === 400)
-    throw new BridgeError(502, "RunPod did not understand the job; check the endpoint's kind.", {
-      code: "upstream_refused",
-    });
   if (status < 200 || status > 299) throw unavailable("RunPod has a problem; try again.", "upstream_failed", 5);
 }

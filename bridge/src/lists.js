@@ -17,13 +17,10 @@ export function models({ settings }) {
 }
 
 /** One of them. */
-export function oneModel({ settings }, id) {
-  if (!names(settings).includes(id)) {
-    throw new BridgeError(404, "model is none of those that GET /v1/models lists.", {
-      param: "model",
-      code: "model_not_found",
-    });
-  }
+export function oneModel({ settings }, asked) {
+  const id = names(settings).find((name) => [name, encodeURIComponent(name)].includes(asked));
+  if (!id)
+    throw new BridgeError(404, "model is none of those that GET /v1/models lists.", "model_not_found", "model");
   return Response.json(model(id));
 }
 
@@ -50,10 +47,15 @@ export async function voices({ env }) {
 export async function health({ settings }) {
   const upstream = settings.balanced ? "load-balancing" : "queue";
   if (settings.balanced) return Response.json({ status: "ok", ready: true, problem: null, upstream });
-  if (!asked || asked.base !== settings.base || Date.now() - asked.at > FRESH_MS) {
-    asked = { base: settings.base, at: Date.now(), facts: await facts(settings) };
+  for (;;) {
+    if (!asked || Date.now() - asked.at > FRESH_MS) {
+      const mine = { at: Date.now(), facts: asked?.facts };
+      asked = mine; // who comes meanwhile does not ask too
+      mine.facts = await facts(settings);
+    }
+    if (asked.facts) return Response.json({ ...asked.facts, upstream });
+    await scheduler.wait(50);
   }
-  return Response.json({ ...asked.facts, upstream });
 }
 
 async function facts(settings) {

@@ -12,3 +12,8 @@ export function pause(elapsed, polls, horizon) {
   const grown = from * ((horizon / from) ** (1 / Math.max(polls, 1)) - 1);
   return Math.min(Math.max(FIRST, grown), Math.max(FIRST, horizon - elapsed));
 }
+
+/** Wait; throws what the signal says when the client leaves. */
+export async function sleep(seconds, signal) {
+  await scheduler.wait(Math.max(0, seconds * 1000), { signal });
+}

@@ -3,6 +3,7 @@
 import { BridgeError } from "./errors.js";
 
 const WORKERS = ["oscine", "vibevoice", "indextts"];
+const UPSTREAMS = ["queue", "load-balancing"];
 
 /** The settings of `env`; throws BridgeError where the bridge must not work as it is. */
 export function readSettings(env) {
@@ -19,7 +20,7 @@ export function readSettings(env) {
     worker,
     ...upstream(env),
     runpodKey: env.RUNPOD_API_KEY,
-    stores: list(env.STORE_ORIGINS).map((entry) => origin("STORE_ORIGINS", entry)),
+    stores: list(env.STORE_ORIGINS).map((entry) => address("STORE_ORIGINS", entry).origin),
     origins: env.OSCINE_CORS_ORIGINS === undefined ? (keys.length ? ["*"] : []) : list(env.OSCINE_CORS_ORIGINS),
     models: list(env.MODELS),
     subrequests: number(env, "MAX_SUBREQUESTS", 45, 12, 10_000),
@@ -32,17 +33,20 @@ export function readSettings(env) {
 
 /** Where RunPod is: a queue with jobs, or a load balancer in front of the worker's own server. */
 function upstream(env) {
-  const given = String(
-    env.RUNPOD_URL || (env.RUNPOD_ENDPOINT_ID && `https://api.runpod.ai/v2/${env.RUNPOD_ENDPOINT_ID}`) || "",
-  );
+  const [id] = list(env.RUNPOD_ENDPOINT_ID);
+  const [given] = list(env.RUNPOD_URL || (id && `https://api.runpod.ai/v2/${id}`));
   if (!given) throw wrong("does not know its endpoint: set RUNPOD_ENDPOINT_ID or RUNPOD_URL");
-  const base = given.replace(/\/+$/, "").replace(/\/(run|runsync|status|stream|health)$/, "");
-  const { hostname } = new URL(origin("RUNPOD_URL", base));
-  return { base, balanced: env.UPSTREAM ? env.UPSTREAM === "load-balancing" : /\.api\.runpod\.ai$/.test(hostname) };
+  const { origin, pathname, hostname } = address("RUNPOD_URL", given);
+  const kind = env.UPSTREAM || (/\.api\.runpod\.ai$/.test(hostname) ? UPSTREAMS[1] : UPSTREAMS[0]);
+  if (!UPSTREAMS.includes(kind)) throw wrong(`has an unknown UPSTREAM: choose ${UPSTREAMS.join(" or ")}`);
+  return {
+    base: origin + pathname.replace(/(\/(run|runsync|status|stream|health|v1))?\/*$/, ""),
+    balanced: kind === UPSTREAMS[1],
+  };
 }
 
-/** Scheme, host and port of an address; without a scheme it is https, and plain http stays on this machine. */
-function origin(name, entry) {
+/** A URL; without a scheme it is https, and plain http stays on this machine. */
+function address(name, entry) {
   let url;
   try {
     url = new URL(entry.includes("://") ? entry : `https://${entry}`);
@@ -51,7 +55,7 @@ function origin(name, entry) {
   }
   const here = ["127.0.0.1", "localhost"].includes(url.hostname);
   if (url.protocol !== "https:" && !here) throw wrong(`has an address without https in ${name}`);
-  return url.origin;
+  return url;
 }
 
 function list(value) {
@@ -67,5 +71,5 @@ function number(env, name, fallback, least, most) {
 }
 
 function wrong(what) {
-  return new BridgeError(500, `The bridge ${what}.`, { code: "not_configured" });
+  return new BridgeError(500, `The bridge ${what}.`, "not_configured");
 }

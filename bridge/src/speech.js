@@ -1,9 +1,9 @@
 /** `POST /v1/audio/speech`: sound while it is made, as audio or as server-sent events. */
 
-import { deltaEvent, doneEvent, errorEvent, formatOf, mediaType, wavHead } from "./audio.js";
-import { Kept } from "./cache.js";
+import { deltaEvent, doneEvent, errorEvent, formatOf, mediaType, warningsOf, wavHead } from "./audio.js";
+import { keptOf } from "./cache.js";
 import { passOn } from "./direct.js";
-import { Endpoint } from "./endpoint.js";
+import { Endpoint, reach } from "./endpoint.js";
 import { BridgeError, errorBody, unexpected } from "./errors.js";
 import { base64Of, isPiece, Job, linkOf } from "./job.js";
 import { log } from "./log.js";
@@ -19,7 +19,7 @@ export async function createSpeech(call) {
   const { settings, request, ctx } = call;
   const endpoint = new Endpoint(settings);
   const wish = await readWish(call, endpoint);
-  const kept = await Kept.of(call, wish, endpoint);
+  const kept = await keptOf(call, wish, endpoint);
   const found = await kept?.find();
   if (found) return found;
   const leaving = new AbortController();
@@ -29,21 +29,30 @@ export async function createSpeech(call) {
   const job = new Job(endpoint, wish.input, leaving.signal, (promise) => ctx.waitUntil(promise));
   const heard = { endpoint, wish, leaving, warnings: [], seconds: 0 };
   await job.start(wish.whole);
-  const sound = soundOf(job, heard);
-  const first = await sound.next();
-  const firstAt = Date.now();
-  async function* all() {
-    yield first.value;
-    yield* sound;
+  try {
+    const sound = soundOf(job, heard);
+    const first = await sound.next();
+    const firstAt = Date.now();
+    async function* all() {
+      yield first.value;
+      yield* sound;
+    }
+    const headers = headersOf(call, job, heard, firstAt);
+    const parts = wish.asEvents ? events(all(), heard, call) : all();
+    const facts = { streams: true, format: heard.format, first_audio_ms: firstAt - call.started };
+    Object.assign(call.facts, facts);
+    const end = (outcome) => {
+      if (facts.outcome) return;
+      facts.outcome = outcome;
+      Object.assign(call.facts, { outcome, subrequests: endpoint.used });
+      log(call, 200);
+    };
+    leaving.signal.addEventListener("abort", () => end("left"));
+    return new Response(body(parts, { leave, end, keep: kept?.keeping(headers) }), { headers });
+  } catch (error) {
+    job.cancel();
+    throw error;
   }
-  const headers = headersOf(call, job, heard, firstAt);
-  const parts = wish.asEvents ? events(all(), heard, call) : all();
-  Object.assign(call.facts, { streams: true, format: heard.format, first_audio_ms: firstAt - call.started });
-  const end = (outcome) => {
-    Object.assign(call.facts, { outcome, subrequests: endpoint.used });
-    log(call, 200);
-  };
-  return new Response(body(parts, { leave, end, keep: kept?.keeping(headers) }), { headers });
 }
 
 /** The bytes of the answer: base64 as it came, or a Uint8Array. What was heard is noted in `heard`. */
@@ -61,10 +70,9 @@ async function* soundOf(job, heard) {
       }
     }
     if (!heard.format)
-      throw new BridgeError(502, "The worker gave no sound; look into the endpoint's log.", { code: "no_sound" });
-  } catch (error) {
+      throw new BridgeError(502, "The worker gave no sound; look into the endpoint's log.", "no_sound");
+  } finally {
     job.cancel();
-    throw error;
   }
 }
 
@@ -91,18 +99,16 @@ async function* linked(document, heard) {
   const { endpoint, leaving } = heard;
   const url = URL.parse(linkOf(document));
   if (!url || !endpoint.settings.stores.includes(url.origin) || url.username) {
-    throw new BridgeError(502, "The result lies in a store that the bridge does not know; name it in STORE_ORIGINS.", {
-      code: "unknown_store",
-    });
+    throw new BridgeError(502, "The result lies in a store that the bridge does not know; name it in STORE_ORIGINS.", "unknown_store");
   }
   endpoint.count();
-  const answer = await fetch(url, { redirect: "manual", signal: leaving.signal }).catch(() => null);
+  const answer = await reach(url, { signal: leaving.signal });
   if (answer?.status !== 200)
-    throw new BridgeError(502, "The result could not be fetched from the store; send the request again.", {
-      code: "store_failed",
-    });
-  yield* opening(document, heard, answer.headers.get("content-type") ?? "");
-  yield* answer.body;
+    throw new BridgeError(502, "The result could not be fetched from the store; send the request again.", "store_failed");
+  for await (const part of answer.body ?? []) {
+    yield* opening(document, heard, answer.headers.get("content-type") ?? "");
+    yield part;
+  }
 }
 
 async function* events(sound, heard, call) {
@@ -140,7 +146,8 @@ function body(parts, { leave, end, keep }) {
           end("done");
           controller.close();
         } catch (error) {
-          end(error.status === CLIENT_LEFT ? "left" : "failed");
+          end("failed");
+          leave();
           controller.error(error); // the connection is closed without an end, so that the client knows
         }
       },
@@ -152,9 +159,8 @@ function body(parts, { leave, end, keep }) {
 
 function headersOf({ started, raw }, job, heard, firstAt) {
   const { wish, format, rate, warnings } = heard;
-  const { metadata, warnings: told = [] } = heard.first;
-  const taken = job.taken ?? job.at;
-  const queued = Math.max(0, taken - started);
+  const { metadata } = heard.first;
+  const queued = job.queued - started;
   const headers = {
     "content-type": raw
       ? "audio/octet-stream"
@@ -167,13 +173,18 @@ function headersOf({ started, raw }, job, heard, firstAt) {
   };
   const facts = { engine: metadata?.engine, voice: metadata?.voice, seed: metadata?.seed ?? wish.seed };
   for (const [name, value] of Object.entries(facts))
-    if (value != null) headers[`x-oscine-${name}`] = shown(String(value));
-  const all = [...warnings, ...told].map(shown).join(" ");
-  if (all)
-    headers["x-oscine-warnings"] =
-      all.length > 1500 ? `${all.slice(0, 1480).replace(/%[0-9A-F]?$/, "")} And more.` : all;
+    if (value != null) headers[`x-oscine-${name}`] = shown(value);
+  const all = [...warnings, ...warningsOf(heard.first)].join(" ");
+  if (all) headers["x-oscine-warnings"] = shown(all);
   return headers;
 }
 
-/** Percent-encoded where HTTP takes no such character. */
-const shown = (value) => value.trim().replace(/[^\x20-\x7e]|%/gu, (letter) => encodeURIComponent(letter));
+/** Percent-encoded where HTTP takes no such character, and cut between two. */
+function shown(value) {
+  let line = "";
+  for (const letter of String(value).toWellFormed().trim()) {
+    if (line.length > 1480) return `${line} And more.`;
+    line += /[^\x20-\x7e]|%/u.test(letter) ? encodeURIComponent(letter) : letter;
+  }
+  return line;
+}

@@ -71,5 +71,5 @@ export function plain(value) {
 }
 
 function broken(what) {
-  return new BridgeError(500, `voices.json ${what}.`, { code: "voices_json_broken" });
+  return new BridgeError(500, `voices.json ${what}.`, "voices_json_broken");
 }

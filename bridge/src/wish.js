@@ -5,8 +5,12 @@ import { BridgeError } from "./errors.js";
 import { meaning, plain, voiceTable } from "./voices.js";
 
 const NOT_OBJECT = 'The body must be a JSON object such as {"input": "Hello."}.';
-/** What a client of the bridge may not ask a worker for. */
-const NOT_PASSED = ["action", "stream_format", "stream", "name", "s3_key", "replace"];
+const TEXTS = ["input", "text"];
+const VOICES = ["voice", "speaker_voice", "speaker_name", "speaker"];
+const FORMAT_NAMES = ["response_format", "format", "output_format"];
+/** What a client of the bridge may not ask a worker for, and what is passed under one name only. */
+const NOT_PASSED = ["action", "stream_format", "stream", "name", "s3_key", "replace", ...TEXTS, ...VOICES];
+const DEEPEST = 20;
 
 /**
  * `{ input, fields, format, whole, asEvents, characters, seed }`: the job's input, what a worker's own server takes,
@@ -15,29 +19,31 @@ const NOT_PASSED = ["action", "stream_format", "stream", "name", "s3_key", "repl
 export async function readWish(call, endpoint) {
   const { settings, raw } = call;
   const fields = await jsonObject(call.request, settings.maxBodyBytes);
-  const named = fields.input === undefined || fields.input === null ? "text" : "input";
+  const named = nameOf(TEXTS, fields);
   const text = fields[named];
-  if (text === undefined || text === null)
-    throw invalid("input is missing; it takes the text to speak, as a string.", "input");
+  if (text == null) throw invalid("input is missing; it takes the text to speak, as a string.", "input");
   if (typeof text !== "string") throw invalid(`${named} must be the text to speak, as a string.`, named);
   if (!text.trim()) throw invalid(`${named} holds only blanks; give at least one word to speak.`, named);
-  const { speed = null, stream_format = null } = fields;
+  const { speed = null, stream = null, stream_format = null, seed } = fields;
   if (speed !== null && !(typeof speed === "number" && speed >= 0.25 && speed <= 4))
     throw invalid("speed must be a number from 0.25 to 4.", "speed");
   if (![null, "audio", "sse"].includes(stream_format))
     throw invalid("stream_format must be audio or sse.", "stream_format");
-  const whole = streams(fields.stream) === false;
-  const { name, format } = formatAsked(fields, raw);
+  if (seed > Number.MAX_SAFE_INTEGER) throw invalid("seed must be at most 9007199254740991, which is 2^53 - 1.", "seed");
+  const whole = [false, "false"].includes(stream);
+  if (!whole && ![null, true, "true"].includes(stream)) throw invalid("stream must be true or false.", "stream");
   const table = await voiceTable(call.env, endpoint);
-  const { voice, engine, options } = meaning(table, voiceNamed(fields.voice));
-  const passed = { ...options, ...(engine && { engine }), ...without(fields, NOT_PASSED) };
-  delete passed.voice;
-  if (voice !== undefined) passed.voice = voice;
+  const label = nameOf(VOICES, fields);
+  const { voice, engine, options } = meaning(table, voiceNamed(fields[label], label));
+  const name = nameOf(FORMAT_NAMES, fields, options);
+  const format = raw ? "pcm" : formatOrRefuse(name, fields[name] ?? options?.[name] ?? "mp3");
+  const rest = { ...options, ...(engine && { engine }), ...without(fields, NOT_PASSED) };
+  const passed = { ...without(rest, FORMAT_NAMES), [named]: text, [name]: format };
+  if (voice !== undefined) passed[label] = voice;
   if (plain(fields.voices))
     passed.voices = Object.fromEntries(Object.entries(fields.voices).map((entry) => mapped(table, entry)));
-  passed[name] = format;
   return {
-    ...inputs(settings.worker, passed, { text, named, name, format, whole }),
+    ...inputs(settings.worker, passed, voice, { text, format, whole }),
     fields: passed,
     format,
     asEvents: stream_format === "sse" && !raw,
@@ -46,54 +52,42 @@ export async function readWish(call, endpoint) {
 }
 
 /** The input by the names that the worker knows, and whether it comes as one result. */
-function inputs(worker, passed, { text, named, name, format, whole }) {
+function inputs(worker, passed, voice, { text, format, whole }) {
   if (worker === "oscine") {
     const seed = passed.seed ?? crypto.getRandomValues(new Uint32Array(1))[0];
     return { input: { ...passed, seed, stream: !whole }, seed, whole };
   }
-  const { voice, ...rest } = without(passed, [named, name]);
-  if (worker === "vibevoice") {
-    const output = ["pcm", "wav"].includes(format) ? "pcm_16" : "mp3";
-    return {
-      input: { ...rest, text, ...(voice && { speaker_name: voice }), output_format: output, stream: !whole },
-      seed: null,
-      whole,
-    };
-  }
-  const file = whole || format === "opus"; // its files are Opus, its streams are samples
-  return {
-    input: { ...rest, text, ...(voice && { speaker_voice: voice }), output_format: "pcm_16", stream: !file },
-    seed: null,
-    whole: file,
+  const vibevoice = worker === "vibevoice";
+  const file = whole || (!vibevoice && format === "opus"); // IndexTTS's files are Opus, its streams are samples
+  const input = {
+    ...without(passed, [...TEXTS, ...VOICES, ...FORMAT_NAMES]),
+    text,
+    ...(voice && { [vibevoice ? "speaker_name" : "speaker_voice"]: voice }),
+    output_format: vibevoice && !["pcm", "wav"].includes(format) ? "mp3" : "pcm_16",
+    stream: !file,
   };
+  return { input, seed: null, whole: file };
 }
 
-function formatAsked(fields, raw) {
-  const name =
-    ["response_format", "format", "output_format"].find(
-      (known) => fields[known] !== undefined && fields[known] !== null,
-    ) ?? "response_format";
-  if (raw) return { name, format: "pcm" };
-  const format = formatOf(fields[name] ?? "mp3");
-  if (!format || fields[name] === "ogg") throw invalid(`${name} must be one of ${FORMATS.join(", ")}.`, name);
-  return { name, format };
+/** Which of `names` is given, in the first of `places` that has one; else the first. */
+function nameOf(names, ...places) {
+  return places.flatMap((fields) => names.filter((name) => fields?.[name] != null))[0] ?? names[0];
 }
 
-function voiceNamed(voice) {
+function formatOrRefuse(name, given) {
+  const format = formatOf(given);
+  if (!format || given === "ogg") throw invalid(`${name} must be one of ${FORMATS.join(", ")}.`, name);
+  return format;
+}
+
+function voiceNamed(voice, label) {
   const name = plain(voice) ? voice.id : (voice ?? "");
-  if (typeof name !== "string") throw invalid("voice must be the name of a voice.", "voice");
+  if (typeof name !== "string") throw invalid(`${label} must be the name of a voice.`, label);
   return name.trim();
 }
 
 function mapped(table, [label, voice]) {
   return [label, typeof voice === "string" ? (meaning(table, voice).voice ?? voice) : voice];
-}
-
-function streams(given) {
-  const known = { true: true, false: false };
-  if (given === undefined || given === null) return undefined;
-  if (!Object.hasOwn(known, String(given))) throw invalid("stream must be true or false.", "stream");
-  return known[String(given)];
 }
 
 async function jsonObject(request, most) {
@@ -107,14 +101,22 @@ async function jsonObject(request, most) {
   } catch {
     throw invalid(NOT_OBJECT);
   }
-  if (!plain(found)) throw invalid(NOT_OBJECT);
+  if (!plain(found) || !flat(found, DEEPEST)) throw invalid(NOT_OBJECT);
   return found;
 }
 
+/** Whether nothing lies deeper than `levels`: what reads the job further on may end at more. */
+function flat(value, levels) {
+  return typeof value !== "object" || !value || (levels > 0 && Object.values(value).every((part) => flat(part, levels - 1)));
+}
+
+/** The other fields. One that is null is not given, but `loudness` has a meaning for it. */
 function without(fields, names) {
-  return Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)));
+  return Object.fromEntries(
+    Object.entries(fields).filter(([name, value]) => !names.includes(name) && (value !== null || name === "loudness")),
+  );
 }
 
 function invalid(message, param = null) {
-  return new BridgeError(400, message, { param });
+  return new BridgeError(400, message, null, param);
 }

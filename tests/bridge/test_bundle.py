@@ -14,7 +14,7 @@ from tests.bridge.house import BRIDGE, ROOT, Bundle
 README = BRIDGE / "README.md"
 MOST_BYTES = 25_000
 SECRETS = {"RUNPOD_API_KEY", "OSCINE_API_KEYS", "AUTH_TOKEN"}
-SETTING = re.compile(r"\benv\.([A-Z][A-Z_]+)|(?:number|list|origin)\((?:env, )?\"([A-Z_]+)\"")
+SETTING = re.compile(r"\benv\.([A-Z][A-Z_]+)|(?:number|list|address)\((?:env, )?\"([A-Z_]+)\"")
 
 
 def settings() -> set[str]:
@@ -68,9 +68,8 @@ def test_no_setting_is_explained_that_is_none():
 
 def test_every_code_of_an_error_is_explained():
     code = "".join(path.read_text() for path in (BRIDGE / "src").glob("*.js"))
-    codes = set(re.findall(r"code: \"([a-z_]+)\"", code)) | set(
-        re.findall(r"unavailable\([^)]*?\", \"([a-z_]+)\"", code)
-    )
+    told = re.sub(r"\binvalid\([^;]*;", "", code)  # whose last word is a field
+    codes = set(re.findall(r"\.[\"`],\s*\"([a-z_]+)\"", told)) | set(re.findall(r"\"([a-z]+_not_found)\"", told))
     assert len(codes) > 15
     text = README.read_text()
     assert {found for found in codes if f"`{found}`" not in text} == set()
