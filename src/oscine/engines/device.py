@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from oscine.config import Settings
@@ -31,6 +32,13 @@ def device_of(settings: Settings) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("cpu")
+
+
+def current(device: torch.device) -> AbstractContextManager[object]:
+    """In which what names no GPU is made on this one: streams, events, and kernels that packages build."""
+    import torch
+
+    return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
 
 
 def described(device: torch.device) -> str:

@@ -413,6 +413,39 @@ def test_sound_that_is_no_number_is_a_failure_of_its_lane_only(
     np.testing.assert_array_equal(audio.samples, right)
 
 
+def test_it_loads_and_speaks_with_its_own_gpu_as_the_current_one(
+    home: Path, unwritten: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on: list[torch.device] = []
+    loaded_on: list[list[torch.device]] = []
+    spoken_on: list[list[torch.device]] = []
+
+    @contextmanager
+    def current(device: torch.device) -> Iterator[None]:
+        on.append(device)
+        yield
+        on.pop()
+
+    monkeypatch.setattr("oscine.engines.indextts.engine.current", current)
+
+    def watched(call: Any, into: list[list[torch.device]]) -> Any:
+        def calls(*given: Any) -> Any:
+            into.append(list(on))
+            return call(*given)
+
+        return calls
+
+    monkeypatch.setattr(IndexTTS25Engine, "_load", watched(IndexTTS25Engine._load, loaded_on))
+    engine = IndexTTS25Engine(tiny.settings(home))
+    engine.load(quiet)
+    model = model_of(engine)
+    monkeypatch.setattr(model, "vocode", watched(model.vocode, spoken_on))
+    said(engine, utterance(**QUICK))
+    engine.close()
+    assert loaded_on == spoken_on == [[torch.device("cpu")]]
+    assert on == []
+
+
 def test_memory_that_runs_out_breaks_the_engine_which_can_be_loaded_again(
     two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from oscine.config import Settings
-from oscine.engines.device import described, device_of, free_memory
+from oscine.engines.device import current, described, device_of, free_memory
 from oscine.engines.indextts import languages
 from oscine.engines.indextts.checkpoint import Checkpoint
 from oscine.engines.indextts.grammars import Grammars
@@ -101,9 +101,9 @@ class IndexTTSEngine(ABC):
         device = device_of(self._settings)
         progress(f"{self.name} on {device}", None)
         try:
-            with torch.random.fork_rng():  # constructing layers draws their first weights
+            with current(device), torch.random.fork_rng():  # constructing layers draws their first weights
                 model = self._load()
-            with torch.inference_mode():
+            with current(device), torch.inference_mode():
                 lanes = min(LANES, model.room(self._most_tokens))
                 model.warm_up(self._most_tokens)
         except torch.OutOfMemoryError:
@@ -140,9 +140,10 @@ class IndexTTSEngine(ABC):
         """
         import torch
 
+        assert self._model is not None, "step before load"
         until = time.monotonic() + budget_s
         events: list[Event] = []
-        with torch.inference_mode():
+        with current(self._model.device), torch.inference_mode():
             for lane in lanes:
                 while isinstance(lane, _Lane) and lane.steps is not None and not lane.stop.is_set():
                     events += self._advance(lane)

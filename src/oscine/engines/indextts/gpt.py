@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from oscine.engines.graphs import Recorder
 from oscine.engines.indextts.sampling import Codes
 from oscine.engines.sizes import bucket
 
@@ -21,8 +22,6 @@ LEAST_VIEW: Final = 256
 """Slots that attention reads at least where a step is a graph; more in powers of two, a graph for each."""
 _SPARE: Final = 0.6
 """So much of the memory that is free after loading goes to memories of what was said."""
-_WARM: Final = 2
-"""Runs before a graph is captured: libraries choose their kernels and take their memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +112,7 @@ class Replayed(Memory):
         self._slots = torch.arange(slots, device=device)
         self._logits = torch.zeros(beams, weights.choice.count, device=device)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._recorder = Recorder(device)
         self._captures = device.type == "cuda"
 
     def say(self, tokens: Tensor, place: int) -> Tensor:
@@ -153,17 +153,8 @@ class Replayed(Memory):
 
     def _capture(self, view: int) -> None:
         """Record a step. Its rehearsals write what the step itself will write."""
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
         try:
-            with torch.cuda.stream(side):
-                for _ in range(_WARM):
-                    self._step(view)
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            pool = next(iter(self._graphs.values())).pool() if self._graphs else None
-            with torch.cuda.graph(graph, pool=pool):
-                self._step(view)
+            graph = self._recorder.record(lambda: self._step(view), next(iter(self._graphs.values()), None))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

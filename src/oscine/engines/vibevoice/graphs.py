@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from oscine.engines.graphs import Recorder
 from oscine.engines.sizes import bucket
 from oscine.engines.vibevoice.frame import Frame, State
 
@@ -15,8 +16,6 @@ LEAST_VIEW: Final = 256
 """Slots that attention reads at least; more in powers of two, a graph for each."""
 _SIZES: Final = 256
 """So many sizes there may be."""
-_WARM: Final = 2
-"""Runs before a graph is captured: libraries choose their kernels and take their memory."""
 
 
 class Graphs:
@@ -28,6 +27,7 @@ class Graphs:
         self._compiled = False
         self.late = state.device.type == "cuda"
         """Whether a frame goes on while its outcome is not read."""
+        self._recorder = Recorder(state.device)
         self._graphs: dict[tuple[int, int, int], torch.cuda.CUDAGraph] = {}
         self._outcomes = [self._new_outcome(), self._new_outcome()]
 
@@ -64,7 +64,7 @@ class Graphs:
         self._outcomes.reverse()
         host.copy_(self._state.out[: size[0]], non_blocking=True)
         copied = torch.cuda.Event()
-        copied.record()
+        copied.record(torch.cuda.current_stream(self._state.device))
 
         def read() -> Tensor:
             copied.synchronize()
@@ -76,16 +76,7 @@ class Graphs:
         """Record a frame. Nothing moves meanwhile: a frame in which no lane is wanted changes no lane."""
         wanted = self._state.wanted.clone()
         self._state.wanted.zero_()
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM):
-                self._frame(*size)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        pool = next(iter(self._graphs.values())).pool() if self._graphs else None
-        with torch.cuda.graph(graph, pool=pool):
-            self._frame(*size)
+        graph = self._recorder.record(lambda: self._frame(*size), next(iter(self._graphs.values()), None))
         self._state.wanted.copy_(wanted)
         return graph
 
