@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compile the grammars that IndexTTS reads numbers with into a folder: `grammars.py FOLDER`.
 
-The container's target `indextts` does this once, so that no worker spends the half minute. bootstrap.sh copies them
+The container's target `indextts` does this once, so that no worker spends the minutes. bootstrap.sh copies them
 to where the engine looks for them.
 """
 

@@ -48,6 +48,7 @@ def unwritten() -> Iterator[None]:
     own = importlib.import_module("indextts25.utils.nemo_tn")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grammars.Grammars, "get", lambda _self, _language: grammars.Plain())
+        patch.setattr(grammars.Grammars, "ready", lambda _self, _language: True)
         patch.setattr(own, "normalize_text", lambda text, _language: text)
         patch.setattr(two_five.TextNormalizer, "load", lambda _self: False)
         yield

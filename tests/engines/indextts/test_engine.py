@@ -193,6 +193,29 @@ def test_a_lane_that_is_left_out_or_comes_between_waits_without_loss(two_five: I
     np.testing.assert_array_equal(audio.samples, right[0])
 
 
+def test_who_waits_for_a_grammar_holds_up_nobody(two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    spanish, english = utterance("¿Qué tal?", language="es", **QUICK), utterance("Hello.", language="en", **QUICK)
+    right = [said(two_five, spanish), said(two_five, english)]
+    compiled = threading.Event()
+    monkeypatch.setattr(
+        "oscine.engines.indextts.grammars.Grammars.ready", lambda _self, name: name != "es" or compiled.is_set()
+    )
+    lanes = [two_five.open(each, threading.Event()) for each in (spanish, english)]
+    (audio, _done) = two_five.step(lanes, 60.0)
+    assert audio.lane is lanes[1]
+    assert isinstance(audio, Audio)
+    np.testing.assert_array_equal(audio.samples, right[1])
+    begun = time.monotonic()
+    assert two_five.step(lanes[:1], 0.05) == []
+    assert 0.04 < time.monotonic() - begun < 1.0
+    compiled.set()
+    (audio, _done) = two_five.step(lanes[:1], 60.0)
+    assert isinstance(audio, Audio)
+    np.testing.assert_array_equal(audio.samples, right[0])
+    for lane in lanes:
+        two_five.close_lane(lane)
+
+
 def test_there_are_so_many_lanes_and_one_voice_in_each(two_five: IndexTTS25Engine) -> None:
     lanes = [two_five.open(utterance(), threading.Event()) for _ in range(LANES)]
     assert two_five.capacity(utterance()).state is State.LATER

@@ -55,6 +55,8 @@ LICENCE: Final = (
     "ones"
 )
 _OPTIONS: Final = frozenset({"steps", "fast", "emo_audio_prompt", "emo_vector", "emo_alpha", "use_random"})
+_BROUGHT: Final = ("en", "zh")
+"""Grammars without which nothing begins; others are loaded, or compiled, for who needs them."""
 _SLOWEST, _FASTEST = 0.5, 1.28
 """Of IndexTTS-2.5; beyond, its duration no longer changes."""
 
@@ -62,6 +64,8 @@ _SLOWEST, _FASTEST = 0.5, 1.28
 @dataclass(eq=False)
 class _Lane(Lane):
     steps: Steps | None = None
+    ready: bool = False
+    """Whether what reads its text is there."""
     samples: int = 0
     opened_at: float = 0.0
     first_after: float = 0.0
@@ -87,7 +91,7 @@ class IndexTTSEngine(ABC):
     def download(self, progress: Progress) -> None:
         self._checkpoint.download(progress)
         if self._checkpoint.missing() is None:
-            self._grammars.bring(progress)
+            self._grammars.bring(progress, self.info.languages)
         self.info = self._describe()
 
     def load(self, progress: Progress) -> None:
@@ -111,7 +115,7 @@ class IndexTTSEngine(ABC):
                 f"{self.name} does not fit into this GPU; set USE_FP16=true, or take one with more memory.",
                 code="out_of_memory",
             ) from None
-        self._grammars.bring(progress)
+        self._grammars.bring(progress, _BROUGHT)
         self._model = model
         self.info = replace(self._describe(), device=described(device), max_lanes=lanes)
         progress(self.name, 1.0)
@@ -143,12 +147,19 @@ class IndexTTSEngine(ABC):
         assert self._model is not None, "step before load"
         until = time.monotonic() + budget_s
         events: list[Event] = []
+        waiting = False
         with current(self._model.device), torch.inference_mode():
             for lane in lanes:
                 while isinstance(lane, _Lane) and lane.steps is not None and not lane.stop.is_set():
+                    lane.ready = lane.ready or self._model.ready(lane.utterance.text, lane.utterance.language)
+                    if not lane.ready:
+                        waiting = True
+                        break
                     events += self._advance(lane)
                     if time.monotonic() >= until:
                         return events
+        if waiting and not events:
+            time.sleep(max(0.0, until - time.monotonic()))
         return events
 
     def close_lane(self, lane: Lane) -> None:
@@ -160,6 +171,7 @@ class IndexTTSEngine(ABC):
         for lane in list(self._open):
             self._release(lane)
         self._model = self._emotions = None
+        self._grammars.close()
         free_memory()
 
     @abstractmethod

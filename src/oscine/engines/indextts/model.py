@@ -98,6 +98,10 @@ class Model(ABC):
             second=self.second_place,
         )
 
+    def ready(self, text: str, language: str | None) -> bool:
+        """Whether a text can be read now; else what that takes is being made."""
+        return True
+
     @abstractmethod
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
         """The text's tokens, parted where there are more than `most_tokens`. Raises Unspeakable."""

@@ -10,8 +10,7 @@ were made for. `indextts2-inference` (module `indextts`):
 * It finds auxiliary models by asking the Hub each time: it is given the files instead.
 * It loads all layers of w2v-BERT and reads the 17th: the others are left out.
 
-`indextts25-inference` (module `indextts25`) is given its files too, and the same grammars of English and Chinese: its
-own are kept pickled.
+`indextts25-inference` (module `indextts25`) is given its files too, and the same grammars: its own are kept pickled.
 """
 
 from __future__ import annotations
@@ -142,7 +141,6 @@ def _replaced(owner: Any, **values: object) -> Iterator[None]:
 
 def normalise_with(module: ModuleType, grammars: Grammars) -> None:
     """Let 2.5 write numbers out with these grammars where there are some for the language."""
-    from indextts25.utils.nemo_tn import normalize_text
 
     def normalised(text: str, language: str) -> str:
         if language in LANGUAGES:
@@ -153,7 +151,7 @@ def normalise_with(module: ModuleType, grammars: Grammars) -> None:
                     "A text could not be written out (%s); numbers in it are left to the model.", type(error).__name__
                 )
                 return text
-        return str(normalize_text(text, language))
+        return text
 
     module.nemo_text_normalize = normalised  # type: ignore[attr-defined]
 

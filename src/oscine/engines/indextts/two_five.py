@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ def load(files: Files, settings: Settings, grammars: Grammars) -> TwoFive:
             cfg_path=str(files.folder / "config.yaml"), model_dir=str(files.folder), device=str(device), use_bf16=half
         )
     packages.normalise_with(module, grammars)
-    return TwoFive(loaded, device, torch.bfloat16 if half else None)
+    return TwoFive(loaded, device, torch.bfloat16 if half else None, grammars)
 
 
 class TwoFive(Model):
@@ -43,9 +44,16 @@ class TwoFive(Model):
     codes_per_s = 25.0
     second_place = 1
 
+    def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None, grammars: Grammars) -> None:
+        super().__init__(loaded, device, dtype)
+        self._grammars = grammars
+
+    def ready(self, text: str, language: str | None) -> bool:
+        return self._grammars.ready(_main(text, language))
+
     def segments(self, text: str, language: str | None, most_tokens: int) -> list[Segment]:
         loaded = self.loaded
-        main = (language or languages.two_five(text) or "en").split("-")[0]
+        main = _main(text, language)
         prefix = f"<|{main}|> "
         parts = loaded.split_text_by_tokens(self._read(text, main), min(most_tokens, self.most_tokens), prefix)
         stop, kind = loaded.gpt.stop_text_token, _number_of(main)
@@ -95,6 +103,10 @@ class TwoFive(Model):
         frames = torch.tensor([mel.size(2)], device=self.device)
         content = loaded.s2mel.models["length_regulator"](features, ylens=frames)
         return Voice(key, features, style, content, mel)
+
+
+def _main(text: str, language: str | None) -> str:
+    return (language or languages.two_five(text) or "en").split("-")[0]
 
 
 def _number_of(language: str) -> int:
