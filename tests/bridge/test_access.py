@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.bridge.conftest import House
-from tests.bridge.house import CLIENT_KEY, OTHER_KEY, Bridge, asked
+from tests.bridge.gate import Gate, refusal
+from tests.bridge.house import CLIENT_KEY, OTHER_KEY, Bridge, asked, endpoint_of
 
 
 @pytest.mark.parametrize("key", [None, "wrong", CLIENT_KEY[:-1], f"{CLIENT_KEY}x", "sk-other,sk-client", "ключ"])
@@ -60,6 +62,7 @@ def test_the_name_of_the_bridge_before_this_one_is_a_key(start: Callable[..., Br
         ({"STORE_ORIGINS": "http://store.example.com"}, "STORE_ORIGINS"),
         ({"MAX_SUBREQUESTS": "many"}, "MAX_SUBREQUESTS"),
         ({"WORKER": "other"}, "WORKER"),
+        ({"UPSTREAM": "loadbalancing"}, "UPSTREAM"),
     ],
 )
 def test_a_bridge_that_is_not_configured_does_nothing(
@@ -74,6 +77,16 @@ def test_a_bridge_that_is_not_configured_does_nothing(
     with bridge.client() as http:
         assert http.get("/health").status_code == 500
     assert not house.gate.passed
+
+
+@pytest.mark.parametrize("end", [" ", "/", "/runsync\n", "/run", "/runsync?wait=1000", "/health/"])
+def test_an_address_may_come_as_it_was_copied(house: House, start: Callable[..., Bridge], end: str):
+    assert start(f" {endpoint_of(house.gate)}{end}").speech().status_code == 200
+
+
+def test_an_address_without_its_scheme_is_https(start: Callable[..., Bridge]):
+    """Nothing listens there: it is asked, and not refused as no address."""
+    assert start("127.0.0.1:9/v2/ep").speech().json()["error"]["code"] == "upstream_unreachable"
 
 
 def test_whoever_wants_it_open_has_to_say_so(start: Callable[..., Bridge]):
@@ -111,6 +124,28 @@ def test_health_says_what_is_wrong(start: Callable[..., Bridge]):
     assert told["status"] == "broken"
     assert told["ready"] is False
     assert "RUNPOD_API_KEY" in told["problem"]
+
+
+def test_health_of_an_endpoint_that_is_none_says_so(house: House, start: Callable[..., Bridge], gate: Gate):
+    gate.rule = lambda passed: refusal(404)
+    with start().client(None) as http:
+        assert "RUNPOD_ENDPOINT_ID" in http.get("/health").json()["problem"]
+
+
+def test_many_that_ask_for_health_at_once_are_one_question(start: Callable[..., Bridge], gate: Gate):
+    """It needs no key, and each question counts against what RunPod takes."""
+    bridge = start()
+    with bridge.client(None) as http, concurrent.futures.ThreadPoolExecutor(30) as pool:
+        told = list(pool.map(lambda _: http.get("/health").json()["status"], range(60)))
+    assert set(told) == {"ok"}
+    assert gate.counted() == {"health": 1}
+
+
+def test_a_model_with_a_slash_in_its_name_is_found(start: Callable[..., Bridge]):
+    with start(MODELS="vibevoice/VibeVoice-7B-hf").client(None) as http:
+        for name in ("vibevoice/VibeVoice-7B-hf", "vibevoice%2FVibeVoice-7B-hf"):
+            assert http.get(f"/v1/models/{name}").json()["id"] == "vibevoice/VibeVoice-7B-hf"
+        assert http.get("/v1/models/%E0%A4%A").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -158,3 +193,16 @@ class TestPages:
     def test_none_where_nobody_needs_a_key(self, start: Callable[..., Bridge]):
         bridge = start(OSCINE_API_KEYS=None, ALLOW_ANONYMOUS="true")
         assert self.preflight(bridge, self.ORIGIN).status_code == 400
+
+    def test_none_makes_a_job_without_having_asked(self, house: House, start: Callable[..., Bridge]):
+        """A browser sends text without a question before it."""
+        bridge = start(OSCINE_API_KEYS=None, ALLOW_ANONYMOUS="true", OSCINE_CORS_ORIGINS="https://app.example.com")
+        house.gate.passed.clear()
+        headers = {"content-type": "text/plain", "origin": "https://evil.example.com"}
+        with bridge.client(None) as http:
+            answer = http.post("/v1/audio/speech", json=asked(), headers=headers)
+            assert answer.status_code == 400
+            assert answer.json()["error"]["code"] == "origin_not_allowed"
+            assert not house.gate.passed
+            headers["origin"] = "https://app.example.com"
+            assert http.post("/v1/audio/speech", json=asked(), headers=headers).status_code == 200

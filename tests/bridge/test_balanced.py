@@ -94,6 +94,31 @@ def test_it_is_not_asked_for_ever(bundle: Bundle, gate: Gate):
     assert "pod-7" not in answer.text
 
 
+@pytest.mark.parametrize("end", ["/", "/v1", "/v1/"])
+def test_an_address_may_end_as_openais_do(bundle: Bundle, gate: Gate, end: str):
+    with running(bundle, f"{gate.url}{end}", UPSTREAM="load-balancing") as bridge:
+        assert bridge.speech().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [(500, "worker 7f3kxq2 died"), (503, "The engine at db.internal:5432 is gone."), (400, "speed: see '/data'")],
+)
+def test_what_another_server_says_of_itself_stays_inside(bridge: Bridge, gate: Gate, status: int, told: str):
+    gate.rule = lambda _: refusal(status, {"error": {"message": told, "type": "x", "param": None, "code": None}})
+    answer = bridge.speech()
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"].startswith("The worker failed; ")
+
+
+def test_a_key_that_the_server_refuses_is_not_the_clients(bridge: Bridge, gate: Gate):
+    told = {"message": "The key is not valid.", "type": "authentication_error", "param": None, "code": "x"}
+    gate.rule = lambda _: refusal(401, {"error": told})
+    answer = bridge.speech()
+    assert answer.status_code == 502
+    assert "RUNPOD_API_KEY" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(("status", "told"), [(401, 502), (403, 502), (404, 502), (429, 429)])
 def test_what_the_platform_refuses_is_told(bridge: Bridge, gate: Gate, status: int, told: int):
     gate.rule = lambda _: refusal(status)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -97,6 +99,61 @@ class TestTheWorker:
         gate.rule = failed("The GPU ran out of memory; send a shorter text.")
         assert error_of(house.bridge.speech(), 500, None)["message"].startswith("The GPU ran out of memory")
 
+    @pytest.mark.parametrize(
+        "told",
+        [
+            "Cannot open `/runpod-volume/private/model.bin`.",
+            "Error:/workspace/vibevoice/inference.py line 3",
+            "Permission denied: '/data'",
+            "Connection to db.internal.example:5432 refused",
+            "worker 7f3kxq2 on host pod-7f3kxq2-64410f01 died",
+            "Invalid token hf_abcdEFGH12345678",
+            "fe80::1 unreachable",
+            "KeyError: 'x' in model.py, line 5, in forward",
+            "speed could not be read from '/data'",
+            "The engine lost db.internal.example:5432",
+        ],
+    )
+    def test_what_an_older_worker_says_of_itself_stays_inside(self, house: House, gate: Gate, told: str):
+        """It hands on whatever an exception says."""
+        gate.rule = failed(told)
+        error = error_of(house.bridge.speech(speed=1), 500, None)
+        assert error["message"].startswith("The worker failed; ")
+
+    @pytest.mark.parametrize(
+        ("told", "fields", "param", "code"),
+        [
+            ("voice is not the name of a voice here; there are NAMES.", {"voice": "x"}, "voice", "voice_not_found"),
+            ("voice fits several voices: NAMES; give one.", {"speaker_voice": "x"}, "speaker_voice", "voice_not_found"),
+            ("speaker_name is not the name of a voice here; there are NAMES.", {"speaker": "x"}, "speaker",
+             "voice_not_found"),
+            ("text is too long.", {}, "input", None),
+            ("text is too long.", {"input": ..., "text": "Hello."}, "text", None),
+            ("engine must be one of hibari, vibevoice.", {"engine": "nope"}, "engine", "engine_not_found"),
+        ],
+    )  # fmt: skip
+    def test_a_mistake_of_the_client_is_told_with_the_field_that_it_sent(
+        self, house: House, gate: Gate, told: str, fields: Any, param: str, code: str | None
+    ):
+        names = ", ".join(f"long name number {number} of the library, v1.2.3.4" for number in range(40))
+        gate.rule = failed(told.replace("NAMES", names))
+        answer = house.bridge.speech(**{"voice": ..., **fields})
+        assert answer.status_code == 400
+        error = answer.json()["error"]
+        assert (error["param"], error["code"]) == (param, code)
+        assert error["message"].startswith(f"{param} ")
+
+    def test_other_names_of_voices_are_told_as_they_were_sent(self, house: House):
+        for name in ("speaker_voice", "voice"):
+            error = error_of(house.bridge.speech(**{"voice": ..., name: "nobody"}), 400, "voice_not_found")
+            assert error["param"] == name
+
+    def test_an_engine_that_lacks_its_model_is_404(self, house: House):
+        """Packages try a 500 again, and each time is paid for."""
+        answer = house.bridge.speech(engine="vibevoice")
+        assert answer.status_code == 404
+        assert "oscine download vibevoice" in answer.json()["error"]["message"]
+
     def test_a_result_that_is_too_large_says_what_to_do(self, bundle: Bundle, alone: House, tmp_path: Any):
         """No status that packages try again after: the job would be paid for three times."""
         patient = running(bundle, endpoint_of(alone.gate))
@@ -120,6 +177,33 @@ def failed(told: object) -> Callable[[Passed], Any]:
 
 
 class TestThePlatform:
+    def test_one_that_says_nothing_is_503(self, start: Callable[..., Bridge]):
+        """It takes the connection, and that is all."""
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            bridge = start(f"http://127.0.0.1:{deaf.getsockname()[1]}/v2/ep")
+            thread, answers = speaking(bridge)
+            with bridge.client(None) as http:
+                health = http.get("/health").json()
+            thread.join()
+        error_of(answers[0], 503, "upstream_unreachable")
+        assert health["problem"] == "RunPod does not answer."
+
+    def test_a_whole_file_waits_no_longer_for_a_worker(self, alone: House):
+        started = time.monotonic()
+        error_of(alone.bridge.speech(stream=False), 503, "cold_start")
+        assert time.monotonic() - started < 5
+        (job,) = alone.plane.jobs.values()
+        until(lambda: job.status == "CANCELLED")
+
+    def test_a_whole_file_that_takes_longer_than_runsync_waits_comes_all_the_same(self, tones: House, bundle: Bundle):
+        with running(bundle, endpoint_of(tones.gate), COLD_START_SECONDS="1") as bridge:
+            thread, answers = speaking(bridge, input="It is held.", stream=False)
+            until(lambda: tones.gate.counted()["stream"])
+            tones.process.go()
+            thread.join()
+        assert answers[0].status_code == 200, answers[0].text
+        assert len(answers[0].content) > 1000
+
     def test_no_worker_in_time_is_503_and_the_job_is_cancelled(self, alone: House):
         answer = alone.bridge.speech()
         error_of(answer, 503, "cold_start")

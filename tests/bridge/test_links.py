@@ -44,11 +44,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", "0")
             self.end_headers()
             return
-        self.send_response(200 if self.path.startswith("/speech") else 403)
+        sound = b"" if self.path.startswith("/empty") else SAMPLES
+        self.send_response(200 if self.path.startswith(("/speech", "/empty")) else 403)
         self.send_header("content-type", "audio/ogg; codecs=opus")
-        self.send_header("content-length", str(len(SAMPLES)))
+        self.send_header("content-length", str(len(sound)))
         self.end_headers()
-        self.wfile.write(SAMPLES)
+        self.wfile.write(sound)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -104,6 +105,14 @@ def test_no_other_host_is_asked(start: Callable[..., Bridge], gate: Gate, store:
     assert answer.status_code == 502
     assert answer.json()["error"]["code"] == "unknown_store"
     assert not store.seen
+
+
+@pytest.mark.parametrize("fields", [{}, {"stream": False}], ids=["stream", "file"])
+def test_a_link_to_nothing_is_an_error(start: Callable[..., Bridge], gate: Gate, store: Store, fields: Any):
+    linked(gate, f"{store.url}/empty.mp3")
+    answer = start(STORE_ORIGINS=store.url).speech(**fields)
+    assert answer.status_code == 502
+    assert answer.json()["error"]["code"] == "no_sound"
 
 
 @pytest.mark.parametrize("path", ["gone.mp3", "moved.mp3"])

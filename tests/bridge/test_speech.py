@@ -194,6 +194,7 @@ def test_older_pages_are_heard_under_their_route(house: House):
         ({"voice": 5}, "voice"),
         ({"voice": "nobody"}, "voice"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**53 + 1}, "seed"),
         ({"loudness": 5}, "loudness"),
         ({"voices": {"Alice": "nobody"}, "input": "Alice: Hello."}, "voices"),
     ],
@@ -214,6 +215,18 @@ def test_a_body_that_is_no_object_is_refused(bridge_of: Bridge, body: bytes):
         answer = http.post("/v1/audio/speech", content=body)
     assert answer.status_code == 400
     assert "JSON object" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("fields", ['"x": ' + "[" * 200_000 + "]" * 200_000, '"stream": {"toString": 1}'])
+def test_a_body_that_is_made_to_break_something_is_refused(bridge_of: Bridge, fields: str):
+    with bridge_of.client() as http:
+        answer = http.post("/v1/audio/speech", content=f'{{"input": "Hello.", {fields}}}'.encode())
+    assert answer.status_code == 400
+
+
+def test_of_two_texts_the_one_is_spoken_that_was_checked(house: House):
+    both = house.bridge.speech(text="Something else that is long.", response_format="wav")
+    assert both.content == house.bridge.speech(response_format="wav").content
 
 
 def test_a_body_that_is_too_large_is_refused(bridge_of: Bridge):

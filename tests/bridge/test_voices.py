@@ -56,6 +56,41 @@ def test_names_mean_what_the_table_says(house: House, bridge: Bridge):
         assert [voice["id"] for voice in http.get("/v1/audio/voices").json()["voices"]] == ["alloy", "nova"]
 
 
+@pytest.mark.parametrize("name", ["speaker_voice", "speaker_name", "speaker"])
+def test_other_names_for_a_voice_mean_what_the_table_says(house: House, start: Callable[..., Bridge], name: str):
+    bridge = start(kv=json.dumps({"alloy": "heart", "default": "nobody"}))
+    assert bridge.speech(**{"voice": ..., name: "alloy"}).status_code == 200
+    told = asked_of(house)
+    assert told[name] == "heart"
+    assert "voice" not in told, "the default is for those that name none"
+    bridge.speech(**{"voice": "alloy", name: "somebody"})
+    assert asked_of(house)["voice"] == "heart"
+    assert name not in asked_of(house)
+
+
+@pytest.mark.parametrize(("worker", "field"), [("vibevoice", "speaker_name"), ("indextts", "speaker_voice")])
+def test_an_older_worker_hears_them_by_its_own_name(
+    house: House, start: Callable[..., Bridge], worker: str, field: str
+):
+    bridge = start(kv=json.dumps({"alloy": "heart", "default": "nobody"}), WORKER=worker)
+    for name in ("voice", "speaker_voice", "speaker_name", "speaker"):
+        bridge.speech(**{"voice": ..., name: "alloy"})
+        named = {key: value for key, value in asked_of(house).items() if "voice" in key or "speaker" in key}
+        assert named == {field: "heart"}
+
+
+def test_what_the_table_says_stays_where_a_client_says_nothing(house: House, start: Callable[..., Bridge]):
+    table = {"nova": {"voice": "heart", "options": {"speed": 1.5, "format": "opus", "loudness": -20}}}
+    bridge = start(kv=json.dumps(table))
+    answer = bridge.speech(voice="nova", speed=None)
+    assert asked_of(house)["speed"] == 1.5
+    assert answer.headers["content-type"] == "audio/ogg"
+    answer = bridge.speech(voice="nova", response_format="wav", loudness=None)
+    assert answer.headers["content-type"] == "audio/wav"
+    assert "x-oscine-warnings" not in answer.headers
+    assert asked_of(house)["loudness"] is None, "which means as loud as it is"
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [(None, "not there"), ("{", "not valid JSON"), ("[]", "an object"), ('{"x": 5}', '"x"'),
