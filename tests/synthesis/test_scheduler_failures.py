@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from oscine.engines.protocol import Capacity, EngineBroken, Lane, Utterance
+from oscine.engines.protocol import Capacity, EngineBroken, Event, Lane, Progress, Utterance
 from oscine.errors import NotAvailable, SynthesisFailed
 from oscine.synthesis.job import Job, Pace, whole
 from oscine.synthesis.scheduler import ATTEMPTS, MAX_RELOADS
@@ -379,3 +381,39 @@ def test_the_log_tells_the_whole_cause_to_those_who_look_for_it(caplog: pytest.L
     assert [line.exc_info for line in lines] == [None]
     assert [str(cause) for cause in causes] == ["unexpected"]
     assert logging.getLogger("oscine").handlers, "Python prints errors of libraries that have no handler"
+
+
+def test_what_broke_is_gone_before_the_engine_is_loaded_again() -> None:
+    class Weights:
+        """What takes memory."""
+
+    class Heavy(EchoEngine):
+        model: Weights | None = None
+        held: weakref.ref[Weights] | None = None
+        left: list[bool]
+
+        def load(self, progress: Progress) -> None:
+            if self.held is not None:
+                self.left.append(self.held() is not None)
+            self.model = Weights()
+            super().load(progress)
+
+        def step(self, lanes: Sequence[Lane], budget_s: float) -> list[Event]:
+            if self.held is None and lanes:
+                self.speak(self.model)
+            return super().step(lanes, budget_s)
+
+        def speak(self, model: Weights | None) -> None:
+            assert model is not None
+            self.held = weakref.ref(model)
+            raise EngineBroken("no memory") from MemoryError()
+
+        def close(self) -> None:
+            self.model = None
+            super().close()
+
+    engine = Heavy()
+    engine.left = []
+    with scheduling(engine) as scheduler, scheduler.job(Pace.FILE) as job:
+        assert speak_good(job)
+    assert engine.left == [False]

@@ -217,11 +217,12 @@ class Scheduler:
             events = self.engine.step(lanes, STEP_BUDGET_S)
         except Exception as error:
             self._tell("broke down", error)
-            self._recover()
         else:
             with self._lock:
                 for event in events:
                     self._hand_out(event)
+            return True
+        self._recover()  # when the error is gone, whose frames hold the model that broke
         return True
 
     def _time_to_rest(self, *, crowded: bool) -> bool:
