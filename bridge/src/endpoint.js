@@ -48,7 +48,7 @@ export class Endpoint {
     return this.settings.subrequests - this.used;
   }
 
-  /** The new job: `{ id, status }`; with `whole` its result too, where it is done while RunPod waits. Throws BridgeError. */
+  /** The new job: `{ id, status }`; with `whole` its result, where it is done while RunPod waits. Throws BridgeError. */
   async start(input, whole) {
     const { coldStartSeconds, jobSeconds } = this.settings;
     const wait = whole ? Math.min(coldStartSeconds, RUNSYNC) : 0;

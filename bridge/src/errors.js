@@ -33,17 +33,21 @@ const FAILED = "The worker failed; send the request again, and look into the end
 /** Tracebacks, JSON, paths, addresses, keys: what a sentence for people does not hold. */
 const INSIDE =
   /[\n\r{}\\]|traceback|:\/\/|(^|[^\w.])\/\w|::|:\d\d|\b\d{1,3}(\.\d{1,3}){3}\b|\b0x[0-9a-f]{4}|\b(hf|sk|rpa)[_-]\w/i;
-/** How Oscine begins a sentence about itself; what an older worker says may name whatever broke in it. */
-const OWN =
-  /^(The (worker failed \(|engine |object store |finished file |result |GPU |server |rate )|Finished pieces|All places|There was no sound|[A-Z\d]+_[A-Z_]+(:| is ))|^\w+ (cannot|could not|made|does not) .*(this piece|no numbers|GPU)|; run: /;
+/** How Oscine speaks of itself; what an older worker says may name whatever broke in it. */
+const OWN = [
+  /^(The (worker failed \(|engine |object store |finished file |result |GPU |server |rate )|Finished pieces|All places)/,
+  /^([A-Z\d]+_[A-Z_]+(:| is )|There was no sound)|; run: /,
+  /^\w+ (cannot|could not|made|does not) .*(this piece|no numbers|GPU)/,
+];
 const VOICES = /^\w+ (is not the name of a \w+ here; |fits several voices: )/;
 const LONGEST = 1000;
 
 /** What a client may read of a sentence from behind the bridge; about a `fault`, only what Oscine says. */
 export function readable(told, fault) {
   const sentence = typeof told === "string" ? told.trim() : "";
-  const fits = sentence && sentence.length <= LONGEST && !INSIDE.test(sentence) && (!fault || OWN.test(sentence));
-  return fits || VOICES.test(sentence) ? sentence : FAILED;
+  const harmless = sentence && sentence.length <= LONGEST && !INSIDE.test(sentence);
+  const own = !fault || OWN.some((known) => known.test(sentence));
+  return (harmless && own) || VOICES.test(sentence) ? sentence : FAILED;
 }
 
 /** Other names of the fields that Oscine's sentences begin with. */

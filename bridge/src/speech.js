@@ -99,12 +99,20 @@ async function* linked(document, heard) {
   const { endpoint, leaving } = heard;
   const url = URL.parse(linkOf(document));
   if (!url || !endpoint.settings.stores.includes(url.origin) || url.username) {
-    throw new BridgeError(502, "The result lies in a store that the bridge does not know; name it in STORE_ORIGINS.", "unknown_store");
+    throw new BridgeError(
+      502,
+      "The result lies in a store that the bridge does not know; name it in STORE_ORIGINS.",
+      "unknown_store",
+    );
   }
   endpoint.count();
   const answer = await reach(url, { signal: leaving.signal });
   if (answer?.status !== 200)
-    throw new BridgeError(502, "The result could not be fetched from the store; send the request again.", "store_failed");
+    throw new BridgeError(
+      502,
+      "The result could not be fetched from the store; send the request again.",
+      "store_failed",
+    );
   for await (const part of answer.body ?? []) {
     yield* opening(document, heard, answer.headers.get("content-type") ?? "");
     yield part;

@@ -29,7 +29,7 @@ export async function readWish(call, endpoint) {
     throw invalid("speed must be a number from 0.25 to 4.", "speed");
   if (![null, "audio", "sse"].includes(stream_format))
     throw invalid("stream_format must be audio or sse.", "stream_format");
-  if (seed > Number.MAX_SAFE_INTEGER) throw invalid("seed must be at most 9007199254740991, which is 2^53 - 1.", "seed");
+  if (typeof seed === "number" && seed > Number.MAX_SAFE_INTEGER) throw invalid("seed must be at most 2^53 - 1 here.", "seed");
   const whole = [false, "false"].includes(stream);
   if (!whole && ![null, true, "true"].includes(stream)) throw invalid("stream must be true or false.", "stream");
   const table = await voiceTable(call.env, endpoint);
@@ -107,7 +107,7 @@ async function jsonObject(request, most) {
 
 /** Whether nothing lies deeper than `levels`: what reads the job further on may end at more. */
 function flat(value, levels) {
-  return typeof value !== "object" || !value || (levels > 0 && Object.values(value).every((part) => flat(part, levels - 1)));
+  return !(value instanceof Object) || (levels > 0 && Object.values(value).every((part) => flat(part, levels - 1)));
 }
 
 /** The other fields. One that is null is not given, but `loudness` has a meaning for it. */
