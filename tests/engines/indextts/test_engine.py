@@ -320,6 +320,7 @@ def biased(engine: IndexTTSEngine, token: int, bias: float) -> Iterator[None]:
     [
         (-1e4, "Yes.", "did not come to an end"),
         (1e4, "Yes.", "said nothing"),
+        (float("nan"), "Yes.", "too large to compute with"),
         (6.0, "Hello world. This is a tiny test. " * 3, "left out most of the text"),
     ],
 )
@@ -615,6 +616,14 @@ def test_pronunciations_reach_2_5_as_they_are(two_five: IndexTTS25Engine, text: 
     for most in (120, 30, 12):
         segments = model.segments(text, language, most)
         assert any(read in tokenizer.decode(list(segment.tokens)) for segment in segments), most
+
+
+def test_a_pronunciation_that_no_segment_can_hold_is_told(two_five: IndexTTS25Engine) -> None:
+    model = model_of(two_five)
+    assert model._slots(120) >= model.longest_mark + model.most_codes
+    (failed,) = heard(two_five, utterance(f"Say <it|{'か ' * 199}か> now.", language="en", **QUICK)).events
+    assert isinstance(failed, Failed)
+    assert "pronunciation" in failed.error
 
 
 def test_japanese_is_offered_only_where_it_can_be_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from oscine.engines.indextts.decoding import decode
 from oscine.engines.indextts.gpt import LEAST_VIEW, Memories, Replayed, Weights
-from oscine.engines.indextts.sampling import Codes, Sampling
+from oscine.engines.indextts.sampling import Codes, Overflow, Sampling
 from oscine.engines.torchaudio import make_importable
 
 STOP = 65
@@ -112,6 +114,54 @@ def test_a_segment_that_is_left_gives_its_memory_back() -> None:
         assert memories._free[3] == []
         take.close()
     assert len(memories._free[3]) == 1
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_what_is_no_number_any_more_stays_in_its_take(beams: int) -> None:
+    model = weights()
+    memories = Memories(model, replay=True)
+    before = said(model, memories, 1, Sampling(beams=beams), 300)
+    bias = model.head.bias.clone()
+    model.head.bias[7] = torch.nan
+    with pytest.raises(Overflow):
+        said(model, memories, 1, Sampling(beams=beams), 300)
+    model.head.bias.copy_(bias)
+    (memory,) = memories._free[beams]
+    with torch.inference_mode():
+        memory._all.fill_(torch.nan)  # as what float16 cannot hold leaves it
+    assert said(model, memories, 1, Sampling(beams=beams), 300) == before
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_nothing_needs_numbers_of_64_bits_which_apple_s_gpus_do_not_have(beams: int) -> None:
+    class Only32(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, _types: Any, given: Any = (), more: Any = None) -> Any:
+            found = function(*given, **(more or {}))
+            for each in found if isinstance(found, tuple | list) else (found,):
+                assert not isinstance(each, torch.Tensor) or each.dtype != torch.float64, function
+            return found
+
+    model = weights()
+    with Only32():  # type: ignore[no-untyped-call]
+        assert said(model, Memories(model), 1, Sampling(beams=beams), 80)
+
+
+def test_a_memory_that_is_too_small_is_gone_before_its_successor_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Replayed]] = []
+    alive: list[int] = []
+    begin = Replayed.__init__
+
+    def watched(memory: Replayed, *given: Any) -> None:
+        alive.append(sum(each() is not None for each in made))
+        begin(memory, *given)
+        made.append(weakref.ref(memory))
+
+    monkeypatch.setattr(Replayed, "__init__", watched)
+    model = weights()
+    memories = Memories(model, replay=True)
+    for most in (80, 300, 600):
+        said(model, memories, 1, Sampling(), most)
+    assert alive == [0, 0, 0]
 
 
 @pytest.mark.gpu

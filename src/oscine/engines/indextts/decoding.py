@@ -29,6 +29,8 @@ def decode(
 ) -> Generator[None, None, list[int]]:
     """Yields after each step; returns the codes, with the end as the last unless there were `most` before it.
 
+    Raises Overflow.
+
     Args:
         weights: The model.
         memories: Where it remembers what it said.

@@ -115,6 +115,11 @@ class Replayed(Memory):
         self._recorder = Recorder(device)
         self._captures = device.type == "cuda"
 
+    def read(self, prompt: Tensor) -> Tensor:
+        # What was said before may hold no numbers, and those spread from where attention looks away, too.
+        self._all[:, :, :, :, len(prompt) :].zero_()
+        return super().read(prompt)
+
     def say(self, tokens: Tensor, place: int) -> Tensor:
         view = bucket(self.length + 1, LEAST_VIEW, self.slots)
         self._tokens.copy_(tokens)
@@ -200,6 +205,7 @@ class Memories:
         free = self._free.setdefault(beams, [])
         memory = free.pop() if free else None
         if memory is None or memory.slots < slots:
+            memory = None  # before a larger one is made: there may be no room for both
             memory = Replayed(self._weights, beams, -(-slots // LEAST_VIEW) * LEAST_VIEW)
         try:
             yield memory

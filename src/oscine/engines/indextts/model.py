@@ -68,6 +68,8 @@ class Model(ABC):
     codes_per_s: float
     second_place: int
     """Where the model counts the first chosen code; the start stands at 0."""
+    longest_mark: int = 0
+    """Tokens of a pronunciation in the text, which is not parted."""
     guidance: float = 0.7
 
     def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None) -> None:
@@ -147,7 +149,7 @@ class Model(ABC):
 
     def _slots(self, most_tokens: int) -> int:
         """Slots of a segment, with what stands before its text."""
-        return 40 + min(most_tokens, self.most_tokens) + self.most_codes
+        return 40 + min(max(most_tokens, self.longest_mark), self.most_tokens) + self.most_codes
 
     def voice(self, prompt: Prompt) -> Voice:
         """Hear a recording, unless it is known."""

@@ -18,6 +18,10 @@ _NEVER: Final = -1e9
 """A score that no beam reaches."""
 
 
+class Overflow(Exception):
+    """The scores are no numbers any more."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How codes are chosen; the defaults are the models' own."""
@@ -71,6 +75,15 @@ class _Filter:
         return torch.full_like(scores, -math.inf).scatter_(1, places, best.masked_fill(out, -math.inf))
 
 
+def _finite(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits whose rows can be drawn from, and whether they could before; a GPU does not recover from drawing others.
+
+    The answer is read with what is drawn: asking for it earlier would make the host wait once more.
+    """
+    rows = logits.isfinite().all(-1, keepdim=True)
+    return logits.where(rows, 0.0), rows.all()
+
+
 class One:
     """Sampling without beams."""
 
@@ -81,10 +94,14 @@ class One:
         self.over = False
 
     def choose(self, logits: Tensor, generator: torch.Generator, _step: int) -> tuple[list[int], Tensor]:
+        logits, sound = _finite(logits)
         shares = self._filter(logits).softmax(-1)
         token = torch.multinomial(shares, 1, generator=generator)[0]
         self._filter.follow([0], token)
-        self._codes.append(int(token))
+        code, is_sound = torch.cat([token, sound[None]]).tolist()
+        if not is_sound:
+            raise Overflow
+        self._codes.append(code)
         self.over = self._codes[-1] == self._stop
         return [0], token
 
@@ -124,13 +141,17 @@ class Beams:
 
     def choose(self, logits: Tensor, generator: torch.Generator, step: int) -> tuple[list[int], Tensor]:
         beams, stop = self.sampling.beams, self.codes.stop
-        logits = logits.expand(beams, -1)
+        logits, sound = _finite(logits.expand(beams, -1))
         scores = self._filter(logits.log_softmax(-1)) + torch.tensor(self._scores, device=logits.device)[:, None]
         flat = scores.flatten()
         drawn = torch.multinomial(flat.softmax(-1), 2 * beams, generator=generator)
-        found = torch.stack([flat[drawn].double(), drawn.double()]).tolist()
+        # Places are whole in 32 bits up to 16 million; Apple's GPUs have no more.
+        found = torch.stack([flat[drawn], drawn.to(flat.dtype), sound.to(flat.dtype).expand(len(drawn))])
+        kept, places, (is_sound, *_) = found.tolist()
+        if not is_sound:
+            raise Overflow
         size = scores.shape[-1]
-        candidates = [(score, *divmod(int(place), size)) for score, place in zip(*found, strict=True)]
+        candidates = [(score, *divmod(int(place), size)) for score, place in zip(kept, places, strict=True)]
         last = step + 1 >= self.most
         for score, parent, token in candidates[:beams]:
             if token == stop or last:

@@ -19,7 +19,7 @@ from oscine.engines.indextts.decoding import decode
 from oscine.engines.indextts.emotion import TextEmotion, balanced, scaled
 from oscine.engines.indextts.flow import flow
 from oscine.engines.indextts.model import SAMPLE_RATE, Model, Segment, Unspeakable, Voice
-from oscine.engines.indextts.sampling import Sampling
+from oscine.engines.indextts.sampling import Overflow, Sampling
 from oscine.engines.protocol import Utterance
 from oscine.voices.prompt import Prompt
 
@@ -125,9 +125,12 @@ def _codes(
     """A segment's codes, and what is wrong with them."""
     weights = model.weights
     most = min(model.most_codes, int(expected.longest * model.codes_per_s))
-    codes = yield from decode(
-        weights, model.memories, model.prompt(segment, voice, mood), wish.sampling, most, generator
-    )
+    try:
+        codes = yield from decode(
+            weights, model.memories, model.prompt(segment, voice, mood), wish.sampling, most, generator
+        )
+    except Overflow:
+        return [], "came to numbers that are too large to compute with"
     ended = bool(codes) and codes[-1] == weights.choice.stop
     codes = codes[:-1] if ended else codes
     if not codes:

@@ -43,6 +43,7 @@ class TwoFive(Model):
 
     codes_per_s = 25.0
     second_place = 1
+    longest_mark = 420
 
     def __init__(self, loaded: Any, device: torch.device, dtype: torch.dtype | None, grammars: Grammars) -> None:
         super().__init__(loaded, device, dtype)
@@ -58,6 +59,8 @@ class TwoFive(Model):
         parts = loaded.split_text_by_tokens(self._read(text, main), min(most_tokens, self.most_tokens), prefix)
         stop, kind = loaded.gpt.stop_text_token, _number_of(main)
         encoded = [loaded.tokenizer.encode(prefix + part, allowed_special="all") for part in parts]
+        if any(len(tokens) > self.most_tokens for tokens in encoded):
+            raise Unspeakable("cannot read a pronunciation of that length; part it.")
         return [
             Segment(tuple(token for token in tokens if token != stop), spoken(part), pause_after(part), kind)
             for tokens, part in zip(encoded, parts, strict=True)
