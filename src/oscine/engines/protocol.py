@@ -131,6 +131,8 @@ class Utterance:
     language: str | None = None
     """BCP 47; None: the engine decides."""
     options: Mapping[str, object] = field(default_factory=dict)
+    whole_seed: int | None = None
+    """That of the request, for what is drawn once for all of its utterances; None: `seed`."""
 
     @property
     def text(self) -> str:

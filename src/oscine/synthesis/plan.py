@@ -271,6 +271,7 @@ class Plan:
             speed=self.speed,
             language=language,
             options=self.options,
+            whole_seed=self.seed,
         )
         at = self.characters
         self.characters += sum(len(turn.text) for turn in turns)

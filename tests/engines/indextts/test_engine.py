@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import threading
@@ -52,6 +53,27 @@ def test_facts_are_known_before_it_is_loaded(home: Path) -> None:
         assert not info.capabilities.unprompted
         assert engine.missing() is None
         assert engine.capacity(utterance()).state is State.LATER
+
+
+def test_whatever_changes_the_sound_changes_the_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def versions(**settings: Any) -> set[str]:
+        return {kind(tiny.settings(home, **settings)).info.version for kind in (IndexTTS2Engine, IndexTTS25Engine)}
+
+    plain = versions()
+    assert versions() == plain
+    assert versions(max_tokens_per_segment=500) == versions(max_tokens_per_segment=800)
+    changed = [versions(max_tokens_per_segment=60), versions(use_fp16=True)]
+    with monkeypatch.context() as patch:
+        patch.setattr("oscine.engines.indextts.engine._REVISION", 10**6)
+        changed.append(versions())
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.metadata, "version", absent)
+        changed.append(versions())
+    assert all(plain.isdisjoint(other) for other in changed)
+
+
+def absent(name: str) -> str:
+    raise importlib.metadata.PackageNotFoundError(name)
 
 
 def test_sound_is_mono_float_of_a_sensible_level_that_begins_and_ends_in_silence(engine: IndexTTSEngine) -> None:
@@ -108,6 +130,27 @@ def test_an_emotion_by_chance_is_repeated_with_its_seed(two_five: IndexTTS25Engi
 
     np.testing.assert_array_equal(sound(4, use_random=True), sound(4, use_random=True))
     assert any(not np.array_equal(sound(seed, use_random=True), sound(seed)) for seed in range(3))
+
+
+def test_an_emotion_by_chance_is_the_same_in_all_pieces_of_a_text(two_five: IndexTTS25Engine) -> None:
+    model: Any = model_of(two_five)
+    drawn: list[torch.Tensor] = []
+    mood_of = model.mood_of
+
+    def watched(*given: Any) -> torch.Tensor:
+        drawn.append(mood_of(*given))
+        return drawn[-1]
+
+    model.mood_of = watched
+    try:
+        for seed in range(6):
+            wanted = utterance(seed=seed, emo_vector=[0.1] * 8, use_random=True, **QUICK)
+            said(two_five, replace(wanted, whole_seed=7))
+        said(two_five, replace(wanted, whole_seed=8))
+    finally:
+        del model.mood_of
+    assert all(torch.equal(mood, drawn[0]) for mood in drawn[:-1])
+    assert not torch.equal(drawn[-1], drawn[0])
 
 
 def test_steps_win_over_fast_and_both_are_heard(two_five: IndexTTS25Engine) -> None:

@@ -24,7 +24,7 @@ CUENTO = "Buenos días a todos.\n\nEl niño come pan en la cocina.\n\nDespués s
 def pieces(home: Path, kind: Any, text: str | Iterable[str], **fields: object) -> list[Utterance]:
     settings = tiny.settings(home)
     whole = isinstance(text, str)
-    request, _ = SpeechRequest.parse({"text": text if whole else "", "seed": 1, **fields})
+    request, _ = SpeechRequest.parse({"text": text if whole else "", "seed": 1} | fields)
     cast = Cast(BIRD, {}, lambda: [BIRD])
     plan = make_plan(request, kind(settings).info, cast, settings, text=None if whole else text)
     return [piece.utterance for piece in plan.pieces(listener=True)]
@@ -49,6 +49,12 @@ def test_a_japanese_text_is_japanese_also_where_it_has_only_chinese_characters(h
 def test_of_a_text_that_is_still_being_written_the_first_letters_decide(home: Path) -> None:
     made = pieces(home, IndexTTS2Engine, iter(["1984\n\n", "银行有3个人。\n\n", "2\n\n"]))
     assert [piece.language for piece in made] == [None, "zh", "zh"]
+
+
+def test_all_pieces_know_the_seed_of_the_whole(home: Path) -> None:
+    made = pieces(home, IndexTTS2Engine, BOOK, seed=9)
+    assert {piece.whole_seed for piece in made} == {9}
+    assert len({piece.seed for piece in made}) == len(made)
 
 
 def test_a_language_that_is_named_is_not_guessed(home: Path) -> None:

@@ -17,7 +17,7 @@ from oscine.config import Settings
 from oscine.engines.device import current, described, device_of, free_memory
 from oscine.engines.indextts import languages
 from oscine.engines.indextts.checkpoint import Checkpoint
-from oscine.engines.indextts.grammars import Grammars
+from oscine.engines.indextts.grammars import Grammars, read_with
 from oscine.engines.protocol import (
     LATER,
     NOW,
@@ -55,6 +55,8 @@ LICENCE: Final = (
     "ones"
 )
 _OPTIONS: Final = frozenset({"steps", "fast", "emo_audio_prompt", "emo_vector", "emo_alpha", "use_random"})
+_REVISION: Final = 2
+"""Of what Oscine does itself; it goes up whenever that sounds different."""
 _BROUGHT: Final = ("en", "zh")
 """Grammars without which nothing begins; others are loaded, or compiled, for who needs them."""
 _SLOWEST, _FASTEST = 0.5, 1.28
@@ -228,7 +230,8 @@ class IndexTTSEngine(ABC):
             log.warning("MAX_TOKENS_PER_SEGMENT is lowered to %d: the model's table ends at 602.", MOST_TOKENS)
 
     def _info(self, **facts: Any) -> EngineInfo:
-        marks = [mark for mark, on in (("half", self._settings.use_fp16),) if on]
+        marks = [f"oscine{_REVISION}", f"tokens{self._most_tokens}", read_with()]
+        marks += ["half"] if self._settings.use_fp16 else []
         return EngineInfo(
             name=self.name,
             version="+".join([self._checkpoint.version(), *marks]),

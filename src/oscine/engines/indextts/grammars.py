@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,6 +72,15 @@ class Grammars:
             process.kill()
             process.wait()
         self._compiling.clear()
+
+
+def read_with() -> str:
+    """What numbers are written out with here, with its version; `plain` for nothing."""
+    found = []
+    for package, word in (("nemo_text_processing", "nemo"), ("WeTextProcessing", "wetext")):
+        with suppress(metadata.PackageNotFoundError):
+            found.append(word + metadata.version(package))
+    return "+".join(found) or "plain"
 
 
 class Plain:

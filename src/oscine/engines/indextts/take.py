@@ -157,7 +157,8 @@ def _mood(
     if shares is None:
         source = wish.emotion or prompt
         return model.mood(voice, source, wish.alpha if wish.emotion is not None else 1.0)
-    chance = random.Random(utterance.seed) if wish.chance else None
+    seed = utterance.seed if utterance.whole_seed is None else utterance.whole_seed
+    chance = random.Random(seed) if wish.chance else None
     return model.mood_of(scaled(shares, wish.alpha), voice, prompt, chance)
 
 
