@@ -55,6 +55,8 @@ class Lengths:
     gather: int = 0
     """Turns are gathered into one utterance up to this, which ends at a paragraph where it is nearly full; 0 means that
     each turn is an utterance of its own. A character of Chinese counts as the letters that last as long."""
+    turn: int = 0
+    """So many letters a turn counts beside its own where turns are gathered, for what a script has around it."""
     shortest: int = 0
     """A last piece shorter than this is joined with the one before it where `limit` allows."""
 

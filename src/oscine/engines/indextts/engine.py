@@ -55,6 +55,7 @@ LICENCE: Final = (
     "ones"
 )
 _OPTIONS: Final = frozenset({"steps", "fast", "emo_audio_prompt", "emo_vector", "emo_alpha", "use_random"})
+_USUAL_TOKENS: Final = 120
 _REVISION: Final = 2
 """Of what Oscine does itself; it goes up whenever that sounds different."""
 _BROUGHT: Final = ("en", "zh")
@@ -230,11 +231,12 @@ class IndexTTSEngine(ABC):
             log.warning("MAX_TOKENS_PER_SEGMENT is lowered to %d: the model's table ends at 602.", MOST_TOKENS)
 
     def _info(self, **facts: Any) -> EngineInfo:
-        marks = [f"oscine{_REVISION}", f"tokens{self._most_tokens}", read_with()]
+        marks = [f"{self._checkpoint.version()}-r{_REVISION}", *read_with()]
+        marks += [f"tokens{self._most_tokens}"] if self._most_tokens != _USUAL_TOKENS else []
         marks += ["half"] if self._settings.use_fp16 else []
         return EngineInfo(
             name=self.name,
-            version="+".join([self._checkpoint.version(), *marks]),
+            version="+".join(marks),
             sample_rate=22_050,
             max_lanes=LANES,
             grain="segment",

@@ -74,13 +74,13 @@ class Grammars:
         self._compiling.clear()
 
 
-def read_with() -> str:
-    """What numbers are written out with here, with its version; `plain` for nothing."""
+def read_with() -> list[str]:
+    """What numbers are written out with here, each with its version."""
     found = []
     for package, word in (("nemo_text_processing", "nemo"), ("WeTextProcessing", "wetext")):
         with suppress(metadata.PackageNotFoundError):
             found.append(word + metadata.version(package))
-    return "+".join(found) or "plain"
+    return found
 
 
 class Plain:

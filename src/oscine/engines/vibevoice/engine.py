@@ -36,7 +36,7 @@ from oscine.engines.protocol import (
 )
 from oscine.engines.vibevoice import checkpoint
 from oscine.engines.vibevoice.short import is_short, said_once, twice
-from oscine.errors import OscineError
+from oscine.errors import NotAvailable, OscineError, SynthesisFailed
 
 if TYPE_CHECKING:
     from oscine.engines.vibevoice.lanes import Lanes, Said
@@ -56,6 +56,8 @@ TURN_CHARS: Final = 250
 """The model's authors' remedy for speech that grows faster and faster: one speaker's text goes in as many turns."""
 TAKE_CHARS: Final = 3000
 """About three and a half minutes; clones degrade after four to five."""
+TURN_LETTERS: Final = 25
+"""The name of a speaker and the end of a line are about five tokens, as many as so many letters."""
 
 
 @dataclass(eq=False)
@@ -215,6 +217,8 @@ class VibeVoiceEngine:
             return
         voices = [voice for prompt in heard if (voice := self._voices.known(prompt)) is not None]
         tokens = self._tokens(lane.utterance)
+        if sum(map(len, voices)) != int((tokens == self._model.config.audio_token_id).sum()):
+            raise SynthesisFailed("vibevoice cannot use this recording; send it in another length.")
         most = self._most_frames(lane.utterance, len(tokens))
         options = lane.utterance.options
         self._lanes.begin(
@@ -341,7 +345,7 @@ def _describe(version: str) -> EngineInfo:
         ),
         max_lanes=8,
         grain="frame",
-        lengths=Lengths(limit=2 * TURN_CHARS, pack=TURN_CHARS, gather=TAKE_CHARS, shortest=40),
+        lengths=Lengths(limit=2 * TURN_CHARS, pack=TURN_CHARS, gather=TAKE_CHARS, turn=TURN_LETTERS, shortest=40),
         licence="MIT",
         default_rate=48_000,
         default_bitrate=192_000,

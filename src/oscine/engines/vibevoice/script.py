@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 import torch
@@ -80,8 +81,9 @@ class Voices:
         """Places that a voice takes in a script."""
         if prompt.reference is None:
             return 0
-        samples = min(prompt.reference.duration, REFERENCE_S) * SAMPLE_RATE
-        return -(-round(samples) // HOP)
+        # As many samples as `resample` makes of it.
+        samples = round(len(prompt.reference.samples) * Fraction(SAMPLE_RATE, prompt.reference.sample_rate))
+        return -(-min(samples, round(REFERENCE_S * SAMPLE_RATE)) // HOP)
 
     @torch.inference_mode()
     def encode(self, prompt: Prompt) -> Encoding:
