@@ -115,6 +115,15 @@ def test_a_grammar_that_is_not_here_is_compiled_beside_and_not_waited_for(
     assert READY(found, "es")
     found.close()
     assert not found._compiling
+    begun.clear()
+    (tmp_path / "file").write_bytes(b"")
+    elsewhere = grammars.Grammars(tmp_path / "file" / "grammars")
+    assert not READY(elsewhere, "es")
+    folder = Path(begun[0][3])
+    assert folder.is_dir()
+    assert tmp_path not in folder.parents
+    grammars._kept("es", folder).mkdir()
+    assert READY(elsewhere, "es")
 
 
 def test_what_nemo_logs_of_a_text_reaches_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ class Grammars:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._loaded: dict[str, Any] = {}
+        self._passing: TemporaryDirectory[str] | None = None
         self._compiling: dict[str, subprocess.Popen[bytes]] = {}
 
     def get(self, language: str) -> Any:
@@ -50,6 +52,7 @@ class Grammars:
         if _kept(language, self._folder).is_dir():
             return True
         if language not in self._compiling:
+            self._find_place()
             log.warning("The grammar of numbers (%s) is compiled, which takes a minute or more.", language)
             self._compiling[language] = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(self._folder), language],
@@ -58,6 +61,14 @@ class Grammars:
                 stderr=subprocess.DEVNULL,
             )
         return self._compiling[language].poll() is not None
+
+    def _find_place(self) -> None:
+        """What another process compiles must lie somewhere, if only for as long as this one lives."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._folder, os.W_OK):
+            self._passing = TemporaryDirectory(prefix="oscine-grammars-")
+            self._folder = Path(self._passing.name)
 
     def bring(self, progress: Progress, languages: Sequence[str]) -> None:
         """Have those of the languages that there are, also on disk."""
