@@ -3,8 +3,9 @@
 import { BridgeError, unavailable } from "./errors.js";
 
 const TERMINAL = ["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"];
-/** Seconds within which RunPod answers. */
+/** Seconds within which RunPod answers; whoever asks for health waits less. */
 const PATIENCE = 20;
+const HEALTH = 5;
 /** Seconds that /runsync waits for a result at most, unless it is told less. */
 const RUNSYNC = 90;
 
@@ -79,11 +80,11 @@ export class Endpoint {
 
   /** `{ jobs, workers }`; null: RunPod does not answer. Throws BridgeError. */
   health() {
-    return this.asked("/health");
+    return this.asked("/health", HEALTH);
   }
 
-  async asked(path) {
-    const answer = await this.send(path);
+  async asked(path, seconds) {
+    const answer = await this.send(path, undefined, seconds);
     if (answer === null || answer.status === 429 || answer.status >= 500) return null;
     if (answer.status === 404 && path !== "/health") throw new Vanished();
     refuse(answer.status);

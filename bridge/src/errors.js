@@ -11,7 +11,7 @@ export class BridgeError extends Error {
 }
 
 /** `error` of OpenAI's error body. */
-export function errorBody({ message, type, param, code }) {
+export function errorBody({ message, type, param = null, code = null }) {
   return { message, type, param, code };
 }
 

@@ -76,6 +76,7 @@ export class Job {
       answer = isOver(status)
         ? { ...(await this.#endpoint.stream(this.#id).catch(() => null)), status }
         : await this.#poll(status);
+      this.#over ||= isOver(answer.status);
       fresh = false;
       for (const item of Array.isArray(answer.stream) ? answer.stream : []) {
         const document = item?.output ?? item;
@@ -88,7 +89,6 @@ export class Job {
         if (this.#complete) return;
       }
     }
-    this.#over = true;
     const told = answer === this.#first ? answer : await this.#outcome();
     if (told.status !== "COMPLETED") throw this.#end(told);
     let place = 0;

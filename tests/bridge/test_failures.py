@@ -183,7 +183,9 @@ class TestThePlatform:
             bridge = start(f"http://127.0.0.1:{deaf.getsockname()[1]}/v2/ep")
             thread, answers = speaking(bridge)
             with bridge.client(None) as http:
+                started = time.monotonic()
                 health = http.get("/health").json()
+                assert time.monotonic() - started < 10
             thread.join()
         error_of(answers[0], 503, "upstream_unreachable")
         assert health["problem"] == "RunPod does not answer."
