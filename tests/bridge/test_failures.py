@@ -145,7 +145,8 @@ class TestTheWorker:
 
     def test_other_names_of_voices_are_told_as_they_were_sent(self, house: House):
         for name in ("speaker_voice", "voice"):
-            error = error_of(house.bridge.speech(**{"voice": ..., name: "nobody"}), 400, "voice_not_found")
+            fields: dict[str, Any] = {"voice": ..., name: "nobody"}
+            error = error_of(house.bridge.speech(**fields), 400, "voice_not_found")
             assert error["param"] == name
 
     def test_an_engine_that_lacks_its_model_is_404(self, house: House):

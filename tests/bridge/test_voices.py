@@ -59,7 +59,8 @@ def test_names_mean_what_the_table_says(house: House, bridge: Bridge):
 @pytest.mark.parametrize("name", ["speaker_voice", "speaker_name", "speaker"])
 def test_other_names_for_a_voice_mean_what_the_table_says(house: House, start: Callable[..., Bridge], name: str):
     bridge = start(kv=json.dumps({"alloy": "heart", "default": "nobody"}))
-    assert bridge.speech(**{"voice": ..., name: "alloy"}).status_code == 200
+    fields: dict[str, Any] = {"voice": ..., name: "alloy"}
+    assert bridge.speech(**fields).status_code == 200
     told = asked_of(house)
     assert told[name] == "heart"
     assert "voice" not in told, "the default is for those that name none"
@@ -74,7 +75,8 @@ def test_an_older_worker_hears_them_by_its_own_name(
 ):
     bridge = start(kv=json.dumps({"alloy": "heart", "default": "nobody"}), WORKER=worker)
     for name in ("voice", "speaker_voice", "speaker_name", "speaker"):
-        bridge.speech(**{"voice": ..., name: "alloy"})
+        fields: dict[str, Any] = {"voice": ..., name: "alloy"}
+        bridge.speech(**fields)
         named = {key: value for key, value in asked_of(house).items() if "voice" in key or "speaker" in key}
         assert named == {field: "heart"}
 
