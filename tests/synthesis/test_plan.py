@@ -219,6 +219,18 @@ def test_no_more_is_gathered_than_the_engine_takes_at_once() -> None:
     assert " ".join(said(made)) == " ".join(f"This is turn number {n}." for n in range(9))
 
 
+def test_what_a_script_has_around_each_turn_counts_and_so_do_long_characters() -> None:
+    """Quick dialogues and scripts of many bytes fill a language model's memory before their letters do."""
+    quick = "".join(f"{name}: Yes.\n" for name in ("A", "B") * 40)
+    engine = EchoEngine(speakers=2, lengths=Lengths(limit=60, pack=60, gather=200, turn=15))
+    assert max(len(piece.utterance.turns) for piece in pieces(quick, engine)) == 200 // (15 + len("Yes."))
+    hindi = "".join(f"{name}: नमस्ते।\n" for name in ("A", "B") * 40)
+    engine = EchoEngine(speakers=2, lengths=Lengths(limit=60, pack=60, gather=200))
+    made = pieces(hindi, engine)
+    assert max(len(piece.utterance.turns) for piece in made) > 1
+    assert all(sum(len(turn.text.encode()) for turn in piece.utterance.turns) <= 200 for piece in made)
+
+
 def test_a_pause_tag_ends_what_is_gathered_and_is_kept() -> None:
     engine = EchoEngine(speakers=2, lengths=Lengths(limit=300, pack=300, gather=300))
     made = pieces("Speaker 1: Hello.\nSpeaker 2: Wait. [pause:1500ms]\nSpeaker 1: Go on.", engine)

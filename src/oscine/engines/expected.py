@@ -8,7 +8,7 @@ from typing import Final, Self
 from oscine.engines.protocol import Utterance
 from oscine.text.measure import letters
 
-_LETTERS_PER_S: Final = 15.0
+LETTERS_PER_S: Final = 15.0
 """About how fast people read aloud."""
 
 
@@ -26,7 +26,7 @@ class Expected:
     @classmethod
     def reading(cls, count: float) -> Self:
         """Of so many letters of English, or what takes as long to say."""
-        return cls(count / _LETTERS_PER_S)
+        return cls(count / LETTERS_PER_S)
 
     @property
     def comfortable(self) -> float:

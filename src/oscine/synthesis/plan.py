@@ -18,7 +18,7 @@ from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest
 from oscine.synthesis.cast import Cast
 from oscine.synthesis.pauses import pause_after
-from oscine.text.measure import letters, speakable
+from oscine.text.measure import room, speakable
 from oscine.text.normalise import Rules
 from oscine.text.pronounce import Lexicon
 from oscine.text.script import Break, Passage, read
@@ -237,15 +237,18 @@ class Plan:
         speakers = {label for label, _ in group} | {speaker}
         return (
             len(speakers) > self.info.capabilities.speakers
-            or sum(letters(c.text) for _, c in group) + letters(chunk.text) > self.lengths.gather
+            or self._filled(group) + self._filled([(speaker, chunk)]) > self.lengths.gather
         )
+
+    def _filled(self, group: list[tuple[str | None, Chunk]]) -> float:
+        """In letters of English, with what a script has around each turn."""
+        return sum(room(chunk.text) + self.lengths.turn for _, chunk in group)
 
     def _goes_on(self, group: list[tuple[str | None, Chunk]], following: Break) -> bool:
         """Whether more turns may join the group, which ends at a pause and, once well filled, at a paragraph."""
         if not self.lengths.gather or following.kind == "pause":
             return False
-        filled = sum(letters(chunk.text) for _, chunk in group)
-        return following.kind != "paragraph" or filled < 0.7 * self.lengths.gather
+        return following.kind != "paragraph" or self._filled(group) < 0.7 * self.lengths.gather
 
     def _piece(self, index: int, group: list[tuple[str | None, Chunk]], pause_ms: int, seen: Counter[str]) -> Piece:
         turns = tuple(Turn(speaker or "", chunk.text) for speaker, chunk in group)

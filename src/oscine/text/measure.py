@@ -54,6 +54,15 @@ def letters(text: str) -> float:
     return len(text) + (_WIDE - 1) * wide
 
 
+def room(text: str) -> float:
+    """What it takes of a language model's memory, to say and to read, in letters of English.
+
+    Vocabularies made of byte pairs take the more tokens for a text the more bytes it has in UTF-8: a character of Hindi
+    or Thai about one, a word of English as well.
+    """
+    return max(letters(text), len(text.encode()))
+
+
 def decode_utf8(data: bytes, name: str = "text") -> str:
     """The text of a UTF-8 file, with or without a byte order mark. Raises InvalidRequest with `param=name`."""
     if data.startswith(_UTF16):

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from oscine.audio.waveform import Samples
+from oscine.audio.waveform import Samples, Waveform
 from oscine.config import Settings
 from oscine.engines.expected import Expected
 from oscine.engines.protocol import Audio, Done, EngineBroken, Event, Failed, Lane, State, Utterance
 from oscine.engines.vibevoice.engine import VibeVoiceEngine
+from oscine.engines.vibevoice.graphs import Graphs
 from oscine.engines.vibevoice.short import said_once
-from oscine.errors import SynthesisFailed
+from oscine.errors import NotAvailable, SynthesisFailed
 from oscine.synthesis.job import whole
 from oscine.synthesis.scheduler import Pace, Scheduler
 from oscine.voices.prompt import Prompt
@@ -309,12 +310,67 @@ def test_a_very_short_text_is_said_twice_and_heard_once(engine: VibeVoiceEngine)
     assert apart(once.samples, twice.samples[: len(once.samples)]) == 0
 
 
-def test_of_two_times_the_same_the_first_is_kept_up_to_the_middle_of_the_pause() -> None:
-    word = 0.3 * np.sin(np.arange(12_000) * 0.05).astype(np.float32)
-    quiet_part = np.zeros(4_800, np.float32)
-    once = said_once(np.concatenate([word, quiet_part, word, quiet_part]), 24_000)
-    assert abs(len(once) - (12_000 + 2_400)) <= 240
-    np.testing.assert_array_equal(said_once(word, 24_000), word)
+def words(*seconds: float) -> Samples:
+    """A word and a pause in turn."""
+    parts = [
+        (0.3 * np.sin(np.arange(round(24_000 * each)) * 0.05) if not place % 2 else np.zeros(round(24_000 * each)))
+        for place, each in enumerate(seconds)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "once", "between"),
+    [
+        ("Yes, it is.", (0.5,), 0.2),
+        ("Hello there. Go!", (0.8, 0.35, 0.4), 0.3),
+        ("Stop! Go away.", (0.4, 0.35, 0.7), 0.3),
+        ("How are you? Fine.", (0.8, 0.4, 0.45), 0.3),
+    ],
+)
+def test_of_two_times_the_same_the_first_is_kept_up_to_the_middle_of_the_pause_between_them(
+    text: str, once: tuple[float, ...], between: float
+) -> None:
+    """Also where a pause inside the text is longer."""
+    heard = said_once(words(*once, between, *once, 0.2), 24_000, utterance([("a", text, ANN)]))
+    assert len(heard) / 24_000 == pytest.approx(sum(once) + between / 2, abs=0.02)
+
+
+def test_what_was_said_once_is_kept_and_what_follows_at_once_is_heard_up_to_where_it_is_quietest() -> None:
+    wanted = utterance([("a", "Yes, it is.", ANN)])
+    np.testing.assert_array_equal(said_once(words(0.6), 24_000, wanted), words(0.6))
+    assert len(said_once(words(0.9, 0.03, 0.9), 24_000, wanted)) / 24_000 == pytest.approx(0.915, abs=0.02)
+
+
+def test_a_recording_of_any_length_takes_as_many_places_as_its_voice_has(engine: VibeVoiceEngine) -> None:
+    for rate, count in ((16_000, 151_467), (48_000, 256_001)):
+        samples = np.resize(words(0.5, 0.1), count).astype(np.float32)
+        assert len(said(engine, utterance([("a", TEXT, Waveform(samples, rate))], 1)))
+
+
+def test_an_engine_that_ran_out_of_memory_comes_back_with_fewer_lanes(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError
+
+    engine = engine_of(checkpoint, tmp_path)
+    assert engine.info.max_lanes == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(Graphs, "run", no_room)
+        with pytest.raises(EngineBroken):
+            run(engine, [utterance([("a", TEXT, ANN)], 1)])
+    engine.close()
+    engine.load(quiet)
+    assert engine.info.max_lanes == 1
+    with monkeypatch.context() as patch:
+        engine.close()
+        patch.setattr(Graphs, "warm_up", no_room)
+        with pytest.raises(NotAvailable, match="leaves no GPU memory for speech"):
+            engine.load(quiet)
+    engine.load(quiet)
+    assert len(said(engine, utterance([("a", TEXT, ANN)], 1)))
+    engine.close()
 
 
 def test_what_is_expected_follows_the_script() -> None:

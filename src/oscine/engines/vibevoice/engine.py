@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,9 +37,10 @@ from oscine.engines.protocol import (
 )
 from oscine.engines.vibevoice import checkpoint
 from oscine.engines.vibevoice.short import is_short, said_once, twice
-from oscine.errors import NotAvailable, OscineError, SynthesisFailed
+from oscine.errors import OscineError, SynthesisFailed
 
 if TYPE_CHECKING:
+    from oscine.engines.vibevoice.frame import Shape
     from oscine.engines.vibevoice.lanes import Lanes, Said
     from oscine.engines.vibevoice.script import Encoding, Scripts, Voices
 
@@ -56,8 +58,8 @@ TURN_CHARS: Final = 250
 """The model's authors' remedy for speech that grows faster and faster: one speaker's text goes in as many turns."""
 TAKE_CHARS: Final = 3000
 """About three and a half minutes; clones degrade after four to five."""
-TURN_LETTERS: Final = 25
-"""The name of a speaker and the end of a line are about five tokens, as many as so many letters."""
+TURN_LETTERS: Final = 15
+"""The name of a speaker and the end of a line are about five tokens, and so many letters need as much room."""
 
 
 @dataclass(eq=False)
@@ -87,6 +89,8 @@ class VibeVoiceEngine:
         self._samplers: dict[int, Any] = {}
         self._scheduler: Any = None
         self._open: dict[int, _Lane] = {}
+        self._most_lanes: int | None = None
+        """As many as there may be since the memory was too little for more."""
         self._script: tuple[Utterance, Any] | None = None
         self.info = _describe(self._version())
 
@@ -102,7 +106,6 @@ class VibeVoiceEngine:
             return
         from oscine.engines.vibevoice import attention, fused, loading
         from oscine.engines.vibevoice.frame import Shape
-        from oscine.engines.vibevoice.lanes import Lanes
         from oscine.engines.vibevoice.script import Scripts, Voices
 
         loaded = loading.load(self._checkpoint.folder(), self._settings, progress)
@@ -120,15 +123,33 @@ class VibeVoiceEngine:
             token_guidance=self._settings.vibevoice_token_guidance,
         )
         lanes, slots = loading.room(self._model, self._settings.vibevoice_lanes, SLOTS, shape.rows)
-        shape = replace(shape, lanes=lanes, slots=slots, frames=slots)
-        self._lanes = Lanes(self._model, shape)
-        if self._settings.vibevoice_compile:
-            self._lanes.compile()
-        self._lanes.warm_up(STEPS)
+        lanes = min(lanes, self._most_lanes or lanes)
+        while (made := self._lanes_of(replace(shape, lanes=lanes, slots=slots, frames=slots))) is None:
+            free_memory()
+            if lanes == 1:
+                self.close()
+                raise loading.no_room()
+            lanes = max(1, lanes // 2)
+            log.warning("there is less GPU memory for speech than there seemed: %d at once", lanes)
+        self._lanes = made
         self._scripts = Scripts(loaded.processor)
         self._voices = Voices(self._model, loaded.processor)
         self.info = replace(self.info, max_lanes=lanes, device=loaded.device, version=self._version())
         progress("vibevoice", 1.0)
+
+    def _lanes_of(self, shape: Shape) -> Lanes | None:
+        """Lanes that are ready to speak; None: they do not fit."""
+        import torch
+
+        from oscine.engines.vibevoice.lanes import Lanes
+
+        with suppress(torch.OutOfMemoryError):
+            lanes = Lanes(self._model, shape)
+            if self._settings.vibevoice_compile:
+                lanes.compile()
+            lanes.warm_up(STEPS)
+            return lanes
+        return None
 
     def capacity(self, utterance: Utterance) -> Capacity:
         if len({turn.speaker for turn in utterance.turns}) > SPEAKERS:
@@ -166,6 +187,9 @@ class VibeVoiceEngine:
                 if over or time.monotonic() >= until:
                     break
         except RuntimeError as error:  # of CUDA, also for want of memory
+            if _is_out_of_memory(error):
+                self._most_lanes = max(1, self.info.max_lanes // 2)
+                log.warning("the GPU's memory was too little; %d at once from now on", self._most_lanes)
             raise EngineBroken(type(error).__name__) from error
         return events
 
@@ -255,7 +279,7 @@ class VibeVoiceEngine:
         if fault:
             return [*events, Failed(lane, f"vibevoice {fault}.", retryable=True)]
         if lane.short and lane.held:
-            events.append(Audio(lane, said_once(np.concatenate(lane.held), SAMPLE_RATE)))
+            events.append(Audio(lane, said_once(np.concatenate(lane.held), SAMPLE_RATE, lane.utterance)))
         return [*events, Done(lane, stats)]
 
     def _ended(self, said: Said) -> bool:
@@ -324,6 +348,12 @@ class VibeVoiceEngine:
 
 _FRAMES_PER_S: Final = 7.5
 _SDE_STEPS: Final = 20
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
 
 
 def _number(value: object, default: float) -> float:

@@ -14,7 +14,9 @@ from oscine.engines.vibevoice.frame import Frame, State
 
 LEAST_VIEW: Final = 256
 """Slots that attention reads at least; more in powers of two, a graph for each."""
-_SIZES: Final = 256
+_STEPS: Final = (5, 10, 15, 20, 30, 50, 100)
+"""Diffusion steps of a graph; what a lane needs fewer, it does as steps that change nothing."""
+_SIZES: Final = 512
 """So many sizes there may be."""
 
 
@@ -43,7 +45,8 @@ class Graphs:
         """Capture the graphs of one lane."""
         view = LEAST_VIEW
         while self.late:
-            size = (1, bucket(view, LEAST_VIEW, self._state.shape.slots), steps)
+            shape = self._state.shape
+            size = (1, bucket(view, LEAST_VIEW, shape.slots), _rounded(steps, shape.steps))
             self._graphs[size] = self._graphs.get(size) or self._capture(size)
             if view >= self._state.shape.slots:
                 break
@@ -52,10 +55,10 @@ class Graphs:
     def run(self, *, lanes: int, view: int, steps: int) -> Callable[[], Tensor]:
         """Run a frame; what is returned waits for its outcome, float32 `[lanes, hop + 3]` on the host."""
         shape = self._state.shape
-        size = (bucket(lanes, 1, shape.lanes), bucket(view, LEAST_VIEW, shape.slots), steps)
+        size = (bucket(lanes, 1, shape.lanes), bucket(view, LEAST_VIEW, shape.slots), _rounded(steps, shape.steps))
         if not self.late:
-            self._frame(size[0] if self._compiled else lanes, size[1], steps)
-            outcome = self._state.out[:lanes].clone()
+            self._frame(*(size if self._compiled else (lanes, size[1], steps)))
+            outcome = self._state.out[:lanes].to("cpu", copy=True)
             return lambda: outcome
         if size not in self._graphs:
             self._graphs[size] = self._capture(size)
@@ -83,3 +86,7 @@ class Graphs:
     def _new_outcome(self) -> Tensor:
         """Where an outcome is copied to; two in turn, one of which is read while the other is written."""
         return torch.zeros(self._state.out.shape, pin_memory=self.late)
+
+
+def _rounded(steps: int, most: int) -> int:
+    return min(most, next((size for size in _STEPS if size >= steps), most))

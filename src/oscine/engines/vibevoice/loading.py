@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import torch
 
 from oscine.config import Settings
-from oscine.engines.device import described, device_of
+from oscine.engines.device import described, device_of, free_memory
 from oscine.engines.protocol import Progress
 from oscine.engines.torchaudio import make_importable
 from oscine.engines.vibevoice.memory import bytes_per_slot
@@ -30,6 +31,8 @@ _ATTENTION: Final = {
 have none, but refuse what they do not know."""
 _SPARE: Final = 0.85
 """So much of the memory that is free after loading goes to lanes; the rest is for what a frame needs in passing."""
+_SPARE_BYTES: Final = 800_000_000
+"""What is left at least where that still leaves a lane: CUDA's libraries and graphs take theirs only later."""
 _CPU_LANES: Final = 4
 _MOST_LANES: Final = 128
 
@@ -62,21 +65,23 @@ def load(folder: Path, settings: Settings, progress: Progress) -> Loaded:
     }
     if settings.quantize:
         options["quantization_config"] = _quantization(settings.quantize, device)
-    try:
+    model = None
+    with suppress(torch.OutOfMemoryError):
         model = VibeVoiceForConditionalGeneration.from_pretrained(folder, **options).eval()
-        processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-    except torch.OutOfMemoryError:
+    if model is None:  # raised here, where no frame of the error holds what was loaded
+        free_memory()
         raise NotAvailable(
             "vibevoice does not fit into this GPU; choose the 1.5B model with MODEL_PATH, or --quantize 8 or 4.",
             code="out_of_memory",
-        ) from None
+        )
+    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     processor.tokenizer.padding_side = "left"
     model.requires_grad_(False)
     return Loaded(model, processor, described(device))
 
 
 def dtype_for(device: torch.device) -> torch.dtype:
-    """bfloat16 on GPUs that have it, float32 on CPUs."""
+    """bfloat16 on GPUs, also where PyTorch emulates it (before Ampere), for it holds what overflows float16."""
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
@@ -101,13 +106,19 @@ def room(model: Any, asked: int | None, slots: int, rows: int) -> tuple[int, int
         return asked or _CPU_LANES, slots
     free, _ = torch.cuda.mem_get_info(device)
     lane = rows * slots * bytes_per_slot(config, model.lm_head.weight.dtype)
-    lanes = min(asked or _MOST_LANES, int(free * _SPARE / lane))
+    most = int(free * _SPARE / lane)
+    lanes = min(asked or _MOST_LANES, max(min(1, most), min(most, int((free - _SPARE_BYTES) / lane))))
     if lanes < 1:
-        raise NotAvailable(
-            "vibevoice leaves no GPU memory for speech; choose the 1.5B model with MODEL_PATH, or --quantize 8 or 4.",
-            code="out_of_memory",
-        )
+        raise no_room()
     return lanes, slots
+
+
+def no_room() -> NotAvailable:
+    """What is told where not one lane fits."""
+    return NotAvailable(
+        "vibevoice leaves no GPU memory for speech; choose the 1.5B model with MODEL_PATH, or --quantize 8 or 4.",
+        code="out_of_memory",
+    )
 
 
 def _quantization(bits: int, device: torch.device) -> Any:
