@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _WARM: Final = 2
 """Runs before a recording: libraries choose their kernels and take their memory."""
@@ -26,6 +27,8 @@ class Recorder:
 
         Raises RuntimeError, also torch.OutOfMemoryError; the thread goes on with the stream that it had.
         """
+        import torch
+
         with torch.cuda.device(self._device):
             before = torch.cuda.current_stream(self._device)
             side = self._side = self._side or torch.cuda.Stream(self._device)
