@@ -124,6 +124,8 @@ def test_a_grammar_that_is_not_here_is_compiled_beside_and_not_waited_for(
     assert tmp_path not in folder.parents
     grammars._kept("es", folder).mkdir()
     assert READY(elsewhere, "es")
+    elsewhere.close()
+    assert not folder.exists()
 
 
 def test_what_nemo_logs_of_a_text_reaches_no_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

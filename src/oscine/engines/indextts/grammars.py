@@ -34,7 +34,7 @@ class Grammars:
     """The grammars of a process, each brought when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._own_folder = self._folder = folder
         self._loaded: dict[str, Any] = {}
         self._passing: TemporaryDirectory[str] | None = None
         self._compiling: dict[str, subprocess.Popen[bytes]] = {}
@@ -63,7 +63,7 @@ class Grammars:
         return self._compiling[language].poll() is not None
 
     def _find_place(self) -> None:
-        """What another process compiles must lie somewhere, if only for as long as this one lives."""
+        """What another process compiles must lie somewhere, if only until this is closed."""
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
         if not os.access(self._folder, os.W_OK):
@@ -83,6 +83,9 @@ class Grammars:
             process.kill()
             process.wait()
         self._compiling.clear()
+        if self._passing is not None:
+            self._passing.cleanup()
+            self._folder, self._passing = self._own_folder, None
 
 
 def read_with() -> list[str]:
