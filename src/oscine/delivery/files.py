@@ -26,7 +26,7 @@ def check_target(path: Path, *, param: str = "output") -> None:
 
     Where `param` is the name of a setting, and not somebody's own word for a place, no error tells where that is.
     """
-    shown, place = (path.name, "") if param.isupper() else (str(path), f" {_behind_links(path).parent}")
+    shown = path.name if param.isupper() else str(path)
     if "\0" in str(path):
         raise InvalidRequest(f"{param}: a file name cannot hold a zero character; choose another name.", param=param)
     mode = _mode(path, param)
@@ -39,6 +39,7 @@ def check_target(path: Path, *, param: str = "output") -> None:
             param=param,
         )
     folder = _behind_links(path).parent
+    place = "" if param.isupper() else f" {folder}"
     mode = _mode(folder, param)
     if mode is None or not stat.S_ISDIR(mode):
         raise InvalidRequest(
