@@ -17,7 +17,7 @@ from oscine.delivery.stream import Opening
 from oscine.delivery.upload import PART_BYTES
 from oscine.engines.registry import Registry
 from oscine.request import SpeechRequest, field_names
-from oscine.runpod import actions, checks, documents, progress, speech, worker
+from oscine.runpod import actions, checks, documents, pieces, progress, worker
 from oscine.synthesis.assemble import Segment
 from oscine.synthesis.result import Report
 from oscine.synthesis.studio import Studio
@@ -174,7 +174,7 @@ def test_the_limits_that_are_told_are_those_of_the_code():
     said, usual = " ".join(prose(DEPLOY).split()), Settings()
     assert f"`OSCINE_MAX_RESULT_MB` ({usual.max_result_mb:g})" in said
     assert f"less than {documents.ITEM_BYTES // 1000} KB" in said
-    assert 4 * speech.MOST_PIECE_BYTES / 3 < documents.ITEM_BYTES
+    assert 4 * pieces.MOST_PIECE_BYTES / 3 < documents.ITEM_BYTES
     assert f"every {progress.EVERY_S:g} seconds" in said
     assert f"as its engine has lanes, {worker.MOST_JOBS} at most" in said
     assert f"{checks.LEAST_DISK_GB:g} GB of room" in said

@@ -18,7 +18,7 @@ LENIENT = 3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("stream", [pytest.param(False, marks=pytest.mark.long), True])
 def test_a_result_that_the_platform_does_not_take_is_offered_until_it_does(
     platform: Client, start: Start, stream: bool
 ):

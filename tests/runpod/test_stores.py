@@ -17,7 +17,7 @@ import pytest
 from oscine.config import Settings
 from oscine.delivery.store import ObjectStore
 from oscine.errors import DeliveryFailed
-from oscine.runpod import speech
+from oscine.runpod import pieces
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
 from tests.delivery.seaweed import OWNER, WRITER, Seaweed, free_ports, seaweed
@@ -243,7 +243,7 @@ def test_a_stream_goes_on_without_its_copy_unless_that_is_required(
     def full(*_: object) -> None:
         raise DeliveryFailed("OUTPUT_AUDIO_DIR: the disk is full; free some space or choose another place.")
 
-    monkeypatch.setattr(speech._Copy, "write", full)
+    monkeypatch.setattr(pieces.Copy, "write", full)
     settings = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "S3_REQUIRED": str(required).lower()}
     with Studio(Settings.from_env(settings | unreachable()), factories={"echo": echo()}) as studio:
         documents = answers(Worker(studio), {"text": "One is said. Two is said.", "stream": True})
