@@ -214,21 +214,22 @@ VOICE: Final[Prompt] = tiny.voice(seconds=6.0, rate=SAMPLE_RATE)
 
 @contextmanager
 def _same_number_of_codes(model: Model, codes: int) -> Iterator[None]:
-    """The end is never said, and where the codes end, a segment is taken for whole."""
+    """The end is never said; where the codes end, a segment is taken for whole, and none is parted for being long."""
     bias = model.loaded.gpt.mel_head.bias
     kind, fault = type(model), Expected.fault
-    most = kind.most_codes
+    most, seconds = kind.most_codes, kind.most_seconds
     before = bias[model.weights.choice.stop].item()
     with torch.inference_mode(False), torch.no_grad():
         bias[model.weights.choice.stop] = -1e4
     kind.most_codes = property(lambda _self: codes)  # type: ignore[assignment,method-assign]
+    kind.most_seconds = property(lambda _self: 1e6)  # type: ignore[assignment,method-assign]
     Expected.fault = lambda *_args, **_how: None  # type: ignore[method-assign]
     longest = Expected.longest
     Expected.longest = property(lambda _self: 1e6)  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:
-        kind.most_codes = most  # type: ignore[method-assign]
+        kind.most_codes, kind.most_seconds = most, seconds  # type: ignore[method-assign]
         Expected.fault, Expected.longest = fault, longest  # type: ignore[method-assign]
         with torch.no_grad():
             bias[model.weights.choice.stop] = before
