@@ -110,6 +110,20 @@ def test_a_command_that_has_only_begun_to_listen_can_be_stopped():
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "oscine: stopped.\n")
 
 
+def test_a_command_that_is_importing_is_stopped_when_that_lets_go_of_its_lock():
+    """Python forgets what is raised in a callback of its imports, and never gives the lock back."""
+    code = (
+        "import os, signal, time, oscine.cli.endings as endings\n"
+        "importing = 'def cb():\\n os.kill(os.getpid(), signal.SIGTERM)\\n print(\"let go\", flush=True)'\n"
+        "space = {'os': os, 'signal': signal}\n"
+        "exec(compile(importing, '<frozen importlib._bootstrap>', 'exec'), space)\n"
+        "def command():\n space['cb']()\n time.sleep(50)\n"
+        "endings.run(command)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "let go\n", "oscine: stopped.\n")
+
+
 @pytest.mark.parametrize(
     ("seconds", "number"),
     [(0.1, signal.SIGTERM), (0.3, signal.SIGTERM), (0.5, signal.SIGHUP), (0.7, signal.SIGHUP)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from oscine.heap import keep_heaps_few
 
 BROKEN_PIPE: Final = 141
 """As of a program that SIGPIPE ended."""
+_IMPORTING: Final = "<frozen importlib"
+_AGAIN_S: Final = 0.01
+"""So soon a signal comes again that came at a bad moment."""
 _GRACE_S: Final = 2.0
 """So long a second Ctrl-C waits for the tidying that the first one began."""
 
@@ -134,10 +138,24 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
+def _send(number: int) -> None:
+    """Deliver a signal to the main thread, also where it waits."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
+
+
 def _listen() -> None:
     """Have Ctrl-C, SIGTERM and a terminal that closes unwind the command, so that it tidies up."""
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code.co_filename.startswith(_IMPORTING):
+            # There it could be lost in a callback, with the lock of all imports held.
+            again = threading.Timer(_AGAIN_S, _send, (number,))
+            again.daemon = True
+            again.start()
+            return
         if _asked:
             if time.monotonic() - _asked[0][0] > _GRACE_S:
                 os._exit(128 + number)
