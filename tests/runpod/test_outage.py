@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,11 +39,11 @@ def test_a_result_that_the_platform_does_not_take_is_offered_until_it_does(
 
 
 class Pauses:
-    """Takes the place of `asyncio.sleep`, and takes no time."""
+    """Takes the place of `asyncio.sleep` there alone (other loops of this process sleep on), and takes no time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds: list[float] = []
-        monkeypatch.setattr("oscine.runpod.patience.asyncio.sleep", self.sleep)
+        monkeypatch.setattr("oscine.runpod.patience.asyncio", SimpleNamespace(sleep=self.sleep))
 
     async def sleep(self, seconds: float) -> None:
         self.seconds.append(seconds)
