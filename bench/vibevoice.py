@@ -25,7 +25,7 @@ from bench.processes import machine
 from bench.quality import Verdict
 from bench.vibevoice_sides import FRAME_S, Generate, Loop, Spoken, in_turn, synchronize
 from oscine.audio.waveform import Waveform
-from oscine.engines.vibevoice.engine import SLOTS, STEPS
+from oscine.engines.vibevoice.facts import SLOTS, STEPS
 from oscine.engines.vibevoice.graphs import LEAST_VIEW
 from oscine.engines.vibevoice.loading import dtype_for, room
 from oscine.engines.vibevoice.memory import bytes_per_slot

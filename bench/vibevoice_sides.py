@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.vibevoice_model import silent
 from oscine.engines.sizes import bucket
 from oscine.engines.vibevoice import attention
-from oscine.engines.vibevoice.engine import GUIDANCE, MOST_STEPS, SLOTS, STEPS
+from oscine.engines.vibevoice.facts import GUIDANCE, MOST_STEPS, SLOTS, STEPS
 from oscine.engines.vibevoice.frame import Shape
 from oscine.engines.vibevoice.fused import fuse
 from oscine.engines.vibevoice.graphs import LEAST_VIEW

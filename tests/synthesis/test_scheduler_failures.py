@@ -383,10 +383,33 @@ def test_the_log_tells_the_whole_cause_to_those_who_look_for_it(caplog: pytest.L
     assert logging.getLogger("oscine").handlers, "Python prints errors of libraries that have no handler"
 
 
-def test_what_broke_is_gone_before_the_engine_is_loaded_again() -> None:
-    class Weights:
-        """What takes memory."""
+class Weights:
+    """What takes memory."""
 
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_what_an_engine_had_loaded_before_it_gave_up_is_gone(chained: bool) -> None:
+    class Large(EchoEngine):
+        held: weakref.ref[Weights]
+
+        def load(self, progress: Progress) -> None:
+            weights = Weights()
+            self.held = weakref.ref(weights)
+            if not chained:
+                raise NotAvailable("There is no room beside the weights.")
+            try:
+                raise MemoryError
+            except MemoryError:
+                raise NotAvailable("There is no room beside the weights.") from None
+
+    engine = Large()
+    with scheduling(engine) as scheduler:
+        assert not scheduler.wait_loaded()
+        until(lambda: engine.held() is None)
+        assert isinstance(scheduler.failure, NotAvailable)
+
+
+def test_what_broke_is_gone_before_the_engine_is_loaded_again() -> None:
     class Heavy(EchoEngine):
         model: Weights | None = None
         held: weakref.ref[Weights] | None = None

@@ -350,6 +350,7 @@ class Scheduler:
 
     def _fail_all(self, error: OscineError) -> None:
         """Nothing will be spoken any more: tell whoever waits."""
+        error.__traceback__ = error.__context__ = error.__cause__ = None  # their frames hold what the engine had loaded
         with self._lock:
             self._failure, self.failed_at = error, time.monotonic()
             for job in self._jobs:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,45 +20,36 @@ from oscine.engines.protocol import (
     LATER,
     NOW,
     Audio,
-    Capabilities,
     Capacity,
     Done,
     EngineBroken,
-    EngineInfo,
     Event,
     Failed,
     Lane,
-    Lengths,
     Missing,
     Progress,
     Utterance,
     never,
 )
 from oscine.engines.vibevoice import checkpoint
+from oscine.engines.vibevoice.facts import (
+    GUIDANCE,
+    MOST_STEPS,
+    SAMPLE_RATE,
+    SLOTS,
+    SPEAKERS,
+    STEPS,
+    describe,
+    version_of,
+)
 from oscine.engines.vibevoice.short import is_short, said_once, twice
-from oscine.errors import OscineError, SynthesisFailed
+from oscine.errors import NotAvailable, OscineError, SynthesisFailed
 
 if TYPE_CHECKING:
-    from oscine.engines.vibevoice.frame import Shape
     from oscine.engines.vibevoice.lanes import Lanes, Said
     from oscine.engines.vibevoice.script import Encoding, Scripts, Voices
 
 log = logging.getLogger(__name__)
-
-SAMPLE_RATE: Final = 24_000
-SPEAKERS: Final = 4
-STEPS: Final = 10
-"""Diffusion steps of a frame where a request does not say."""
-MOST_STEPS: Final = 100
-GUIDANCE: Final = 1.3
-SLOTS: Final = 4096
-"""Tokens of a lane, its prompt and its frames: about four minutes of speech after four reference voices."""
-TURN_CHARS: Final = 250
-"""The model's authors' remedy for speech that grows faster and faster: one speaker's text goes in as many turns."""
-TAKE_CHARS: Final = 3000
-"""About three and a half minutes; clones degrade after four to five."""
-TURN_LETTERS: Final = 15
-"""The name of a speaker and the end of a line are about five tokens, and so many letters need as much room."""
 
 
 @dataclass(eq=False)
@@ -92,7 +82,7 @@ class VibeVoiceEngine:
         self._most_lanes: int | None = None
         """As many as there may be since the memory was too little for more."""
         self._script: tuple[Utterance, Any] | None = None
-        self.info = _describe(self._version())
+        self.info = describe(self._version())
 
     def missing(self) -> Missing | None:
         return checkpoint.missing_packages() or self._checkpoint.missing()
@@ -104,7 +94,7 @@ class VibeVoiceEngine:
     def load(self, progress: Progress) -> None:
         if self._lanes is not None:
             return
-        from oscine.engines.vibevoice import attention, fused, loading
+        from oscine.engines.vibevoice import attention, fitting, fused, loading
         from oscine.engines.vibevoice.frame import Shape
         from oscine.engines.vibevoice.script import Scripts, Voices
 
@@ -123,33 +113,17 @@ class VibeVoiceEngine:
             token_guidance=self._settings.vibevoice_token_guidance,
         )
         lanes, slots = loading.room(self._model, self._settings.vibevoice_lanes, SLOTS, shape.rows)
-        lanes = min(lanes, self._most_lanes or lanes)
-        while (made := self._lanes_of(replace(shape, lanes=lanes, slots=slots, frames=slots))) is None:
-            free_memory()
-            if lanes == 1:
-                self.close()
-                raise loading.no_room()
-            lanes = max(1, lanes // 2)
-            log.warning("there is less GPU memory for speech than there seemed: %d at once", lanes)
+        shape = replace(shape, lanes=min(lanes, self._most_lanes or lanes), slots=slots, frames=slots)
+        try:
+            made = fitting.lanes(self._model, shape, steps=STEPS, compiled=self._settings.vibevoice_compile)
+        except NotAvailable:
+            self.close()
+            raise
         self._lanes = made
         self._scripts = Scripts(loaded.processor)
         self._voices = Voices(self._model, loaded.processor)
-        self.info = replace(self.info, max_lanes=lanes, device=loaded.device, version=self._version())
+        self.info = replace(self.info, max_lanes=made.state.shape.lanes, device=loaded.device, version=self._version())
         progress("vibevoice", 1.0)
-
-    def _lanes_of(self, shape: Shape) -> Lanes | None:
-        """Lanes that are ready to speak; None: they do not fit."""
-        import torch
-
-        from oscine.engines.vibevoice.lanes import Lanes
-
-        with suppress(torch.OutOfMemoryError):
-            lanes = Lanes(self._model, shape)
-            if self._settings.vibevoice_compile:
-                lanes.compile()
-            lanes.warm_up(STEPS)
-            return lanes
-        return None
 
     def capacity(self, utterance: Utterance) -> Capacity:
         if len({turn.speaker for turn in utterance.turns}) > SPEAKERS:
@@ -332,18 +306,7 @@ class VibeVoiceEngine:
         return self._settings.vibevoice_sde
 
     def _version(self) -> str:
-        """The weights, and what makes the same utterance sound different with them."""
-        marks = [
-            mark
-            for mark, on in (
-                ("sde", self._is_sde),
-                ("token-guidance", self._settings.vibevoice_token_guidance),
-                (f"{self._settings.quantize}bit", self._settings.quantize),
-                (f"cfg{self._settings.default_cfg_scale}", self._settings.default_cfg_scale),
-            )
-            if on
-        ]
-        return "+".join([self._checkpoint.version(), *marks])
+        return version_of(self._checkpoint.version(), self._settings)
 
 
 _FRAMES_PER_S: Final = 7.5
@@ -358,25 +321,3 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 def _number(value: object, default: float) -> float:
     return float(value) if isinstance(value, int | float) else default
-
-
-def _describe(version: str) -> EngineInfo:
-    return EngineInfo(
-        name="vibevoice",
-        version=version,
-        summary="Cloned voices, up to four in one take; long, lively speech on a GPU.",
-        sample_rate=SAMPLE_RATE,
-        languages=("en", "zh"),
-        capabilities=Capabilities(
-            cloning=True,
-            unprompted=True,
-            speakers=SPEAKERS,
-            options=frozenset({"cfg_scale", "steps", "disable_prefill"}),
-        ),
-        max_lanes=8,
-        grain="frame",
-        lengths=Lengths(limit=2 * TURN_CHARS, pack=TURN_CHARS, gather=TAKE_CHARS, turn=TURN_LETTERS, shortest=40),
-        licence="MIT",
-        default_rate=48_000,
-        default_bitrate=192_000,
-    )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from oscine.engines.protocol import Utterance
+from oscine.engines.vibevoice.facts import SAMPLE_RATE
 from oscine.voices.prompt import Prompt
 
 _SPEAKER_LINE: Final = re.compile(r"(?i)\bspeaker(?=\s*\d+\s*:)")
@@ -98,7 +99,6 @@ class Voices:
             del self._known[next(iter(self._known))]
 
 
-SAMPLE_RATE: Final = 24_000
 HOP: Final = 3200
 """Samples of a frame."""
 REFERENCE_S: Final = 30.0
