@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,16 @@ def test_options_reach_the_engine_that_uses_them_and_are_warned_about_where_it_d
     (piece,) = plan.pieces()
     assert piece.utterance.options == {"cfg_scale": 2.5}
     assert plan.warnings == ["The engine echo has no use for emo_alpha; it was ignored."]
+
+
+def test_weights_that_an_engine_cannot_quantize_are_warned_about() -> None:
+    request, _ = SpeechRequest.parse({"text": "Hello."})
+    info = EchoEngine().info
+    eight = settings_for(HOME).model_copy(update={"quantize": 8})
+    can = replace(info, capabilities=replace(info.capabilities, quantizes=True))
+    assert make_plan(request, can, Cast(NARRATOR, {}, list), eight).warnings == []
+    (warning,) = make_plan(request, info, Cast(NARRATOR, {}, list), eight).warnings
+    assert "echo cannot quantize" in warning
 
 
 def test_a_blank_text_for_the_emotion_is_not_handed_on() -> None:

@@ -42,6 +42,8 @@ class Capabilities:
     well itself."""
     inline_marks: frozenset[MarkKind] = NO_MARKS
     """Pronunciations that it reads inside the text."""
+    quantizes: bool = False
+    """Loads its weights in 8 or 4 bits where `Settings.quantize` says so."""
 
 
 @dataclass(frozen=True)

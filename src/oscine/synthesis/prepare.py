@@ -61,6 +61,8 @@ def make_plan(
     for name in sorted(request.model_fields_set & ENGINE_OPTIONS - info.capabilities.options):
         if name != "instructions":  # OpenAI's older models ignore it too
             plan.warn(f"The engine {info.name} has no use for {name}; it was ignored.")
+    if settings.quantize and not info.capabilities.quantizes:
+        plan.warn(f"The engine {info.name} cannot quantize its weights; OSCINE_QUANTIZE and --quantize were ignored.")
     if not plan.live:
         plan.check()
     return plan

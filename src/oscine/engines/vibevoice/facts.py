@@ -51,6 +51,7 @@ def describe(version: str) -> EngineInfo:
             unprompted=True,
             speakers=SPEAKERS,
             options=frozenset({"cfg_scale", "steps", "disable_prefill"}),
+            quantizes=True,
         ),
         max_lanes=8,
         grain="frame",
