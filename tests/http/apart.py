@@ -26,13 +26,17 @@ class Apart:
     log: list[dict[str, Any]] = field(default_factory=list)
     strange: list[bytes] = field(default_factory=list)
     """Lines on standard error that are no JSON."""
+    reader: threading.Thread | None = None
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
     def ended(self) -> int:
-        """Its exit status, once it has one."""
-        return self.process.wait(PATIENCE_S)
+        """Its exit status, once it has one and all that it said was read."""
+        status = self.process.wait(PATIENCE_S)
+        assert self.reader is not None
+        self.reader.join(PATIENCE_S)
+        return status
 
     def most_resident(self) -> int:
         """Bytes of memory that it held at most."""
@@ -59,13 +63,13 @@ def apart(folder: Path, *, ready: bool = True, program: str = "", **names: str) 
     )
     found = Apart(process)
     listening = threading.Event()
-    reader = threading.Thread(target=_follow, args=(found, listening), daemon=True)
+    found.reader = reader = threading.Thread(target=_follow, args=(found, listening), daemon=True)
     reader.start()
     try:
         assert listening.wait(PATIENCE_S), "the server said nothing"
         assert found.port, found.strange
-        assert found.is_up()
-        assert not ready or eventually(found.is_ready, PATIENCE_S)
+        assert eventually(found.is_up)
+        assert not ready or eventually(found.is_ready)
         yield found
     finally:
         process.kill()

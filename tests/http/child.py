@@ -33,7 +33,7 @@ class Child:
 
     def line_of(self, request_id: str) -> dict[str, Any]:
         """The one line of a request."""
-        until(lambda: request_id in self.raw())
+        until(lambda: any(line.get("request_id") == request_id for line in self.log()))
         (line,) = [line for line in self.log() if line.get("request_id") == request_id]
         return line
 

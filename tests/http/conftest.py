@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -16,6 +17,9 @@ from oscine.engines.registry import Factory
 from oscine.http.serve import Server, listen, url_of
 from oscine.http.service import State
 from oscine.synthesis.studio import Studio
+
+PATIENCE_S: Final = 60.0
+"""After which a test gives up; never what it measures."""
 
 
 @dataclass
@@ -51,14 +55,14 @@ def running(folder: Path, factories: Mapping[str, Factory] | None = None, **name
         yield Running(url_of(socket), studio, server)
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(PATIENCE_S)
         socket.close()
 
 
 def is_ready(found: Running) -> Running:
     """Wait until the engine is loaded."""
     service = found.server.service
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE_S
     while service.state() is State.LOADING and time.monotonic() < until:
         time.sleep(0.005)
     return found

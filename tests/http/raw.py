@@ -153,7 +153,7 @@ def upload(name: str, data: bytes, *, filename: str = "sample.wav", **fields: st
     return request("POST", "/v1/audio/voices", body, Content_Type=kind)
 
 
-def eventually(condition: Any, seconds: float = 10.0) -> bool:
+def eventually(condition: Any, seconds: float = PATIENCE_S) -> bool:
     """Whether it comes true in that time."""
     until = time.monotonic() + seconds
     while not condition():

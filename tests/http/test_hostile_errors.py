@@ -178,7 +178,7 @@ def test_503_of_a_request_that_waited_too_long(serve: Serve) -> None:
         assert eventually(lambda: server.server.service.places.active == 0)
     finally:
         gate.set()
-    assert ask(server.port, speech("Hello.")).whole
+    assert eventually(lambda: ask(server.port, speech("Hello.")).whole)  # a slow machine takes longer than the limit
 
 
 def test_what_is_missing_is_named_without_a_path(serve: Serve) -> None:

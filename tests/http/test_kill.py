@@ -88,7 +88,7 @@ class _Listener:
         self.answer = read(self._sock)
 
     def heard(self) -> Answer:
-        self._thread.join(PATIENCE_S)
+        self._thread.join(4 * PATIENCE_S)
         self._sock.close()
         return self.answer
 
@@ -107,6 +107,7 @@ def test_a_server_that_is_asked_to_stop_finishes_what_it_began_and_takes_no_more
     with apart(tmp_path, OSCINE_DRAIN_SECONDS="600") as server:
         listener = _Listener(server, LONG[: len(LONG) // 8])
         with connected(server.port) as idle:
+            assert server.is_up(), "it has taken the connections that came before this one"
             server.signal(number)
             assert idle.recv(1) == b"", "a connection without a request is closed"
         assert eventually(lambda: refuses(server.port))

@@ -30,7 +30,8 @@ from tests.http.asking import (
 )
 from tests.http.conftest import Running, Serve
 
-LONG = "The train to the coast is late again and everybody waits for it. " * 150
+LONG = "The train to the coast is late again and everybody waits for it. " * 1500
+"""More than an hour of sound, which is minutes of work also for tones."""
 
 
 def active(running: Running) -> int:

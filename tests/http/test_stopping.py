@@ -29,7 +29,7 @@ def test_events_end_with_an_error_that_says_so(tmp_path: Path) -> None:
     with running(tmp_path, {"echo": lambda _: engine}, OSCINE_DRAIN_SECONDS="1", **ECHO) as server, Asking() as asking:
         is_ready(server)
         asking.ask(server, f"This is heard at once. {HELD}", stream_format="sse")
-        until(lambda: server.server.service.places.active == 1, "the request did not arrive")
+        until(lambda: any("heard" in text for text in list(engine.counts.frames)), "nothing was spoken")
         until(lambda: server.server.service.places.waiting == 0, "there was no first sound")
         server.server.should_exit = True
         (answer,) = asking.join()

@@ -79,7 +79,7 @@ def test_a_recording_becomes_a_voice_that_speaks_and_can_be_heard_and_deleted(cl
         "audio.voice",
         "audio_sample",
     )
-    assert begun <= voice["created_at"] <= time.time() + 1
+    assert begun - 1 <= voice["created_at"] <= time.time() + 1  # a file system's clock ticks a little behind
     assert voice in listed(cloning)
 
     said = speak(cloning, voice="Marie", response_format="pcm", seed=1)
