@@ -103,6 +103,9 @@ class Drain:
             self._former = former
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._asked)
+            alive = getattr(getattr(former, "__self__", None), "is_alive", None)
+            if alive is not None and not alive():  # it was asked when nobody listened here yet
+                self._stopping.set()
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         if self._former is None or self._loop is None:

@@ -32,13 +32,14 @@ class Reporter:
         self._every_s = every_s
         self._latest: Progress | None = None
         self._pieces = 0
+        """At least as many as `_latest` knows of."""
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def told(self, progress: Progress) -> None:
         """Called by the thread that writes the file."""
-        self._latest = progress
         self._pieces += 1
+        self._latest = progress  # last: the report that is being made takes both, or there is another one
 
     async def __aenter__(self) -> Reporter:
         if "id" in self._job:
