@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -24,7 +25,13 @@ WRITER = ("WRITERKEY", "writer-secret")
 """May read and write in any bucket that is there."""
 READER = ("READERKEY", "reader-secret")
 """May only read."""
-_START_SECONDS = 60
+NOBODY = "http://127.0.0.1:1"
+"""Where nobody listens: a port that is given to nobody who asks for a free one."""
+_START_SECONDS = 120
+_PATIENCE_S = 60
+_ATTEMPTS = 5
+_PORTS = range(10_000, 32_768)
+"""Below those that systems hand out by themselves (Linux from 32768, others from 49152)."""
 
 
 class Seaweed:
@@ -36,7 +43,7 @@ class Seaweed:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._names = ("master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "s3", "s3.grpc")
-        self._ports = dict(zip(self._names, free_ports(len(self._names)), strict=True))
+        self._ports: dict[str, int] = {}
         (folder / "data").mkdir()
         identities = [
             {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": actions}
@@ -58,7 +65,21 @@ class Seaweed:
         return self._ports["s3"]
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers; where somebody took one of its ports meanwhile, on others."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            stays = bool(self._ports)
+            if not stays:
+                self._ports = dict(zip(self._names, _free_ports(len(self._names)), strict=True))
+            self._launch()
+            if self._answers():
+                return
+            self.kill()
+            told = (self.folder / "weed.log").read_text()
+            if stays or attempt == _ATTEMPTS or "address already in use" not in told:
+                raise RuntimeError(f"SeaweedFS does not start:\n{told[-2000:]}")
+            self._ports.clear()
+
+    def _launch(self) -> None:
         log = (self.folder / "weed.log").open("ab")
         ports = [
             f"-{name.removesuffix('.grpc')}.port{'.grpc' if name.endswith('.grpc') else ''}={port}"
@@ -89,12 +110,16 @@ class Seaweed:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
+
+    def _answers(self) -> bool:
+        """Wait until it does; False: it ended before, or takes too long."""
+        assert self._process is not None
         end = time.monotonic() + _START_SECONDS
         while not self._serves():
             if time.monotonic() > end or self._process.poll() is not None:
-                self.kill()
-                raise RuntimeError("SeaweedFS does not start:\n" + (self.folder / "weed.log").read_text()[-2000:])
+                return False
             time.sleep(0.1)
+        return True
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -115,6 +140,13 @@ class Seaweed:
     def unfinished(self) -> list[str]:
         """Uploads in parts that nobody has completed or aborted."""
         return self.files(".uploads/")
+
+    def left(self) -> list[str]:
+        """Those that stay so: whoever aborts one may be gone before the server has heard of it."""
+        end = time.monotonic() + _PATIENCE_S
+        while (found := self.unfinished()) and time.monotonic() < end:
+            time.sleep(0.02)
+        return found
 
     def settings(self, **others: Any) -> dict[str, Any]:
         """What `Settings` takes to use it."""
@@ -165,7 +197,7 @@ class Seaweed:
     def _filer(self, path: str, *, accept: str) -> dict[str, Any] | None:
         request = urllib.request.Request(f"http://127.0.0.1:{self._ports['filer']}{path}", headers={"Accept": accept})
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except urllib.error.HTTPError as error:
@@ -184,13 +216,18 @@ def seaweed(folder: Path, *, options: tuple[str, ...] = ()) -> Iterator[Seaweed]
         server.kill()
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses at this moment."""
-    held = []
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody uses at this moment, and that nobody is given who asks for any."""
+    held: list[socket.socket] = []
     try:
-        for _ in range(count):
-            held.append(socket.socket())
-            held[-1].bind(("127.0.0.1", 0))
+        while len(held) < count:
+            one = socket.socket()
+            try:
+                one.bind(("127.0.0.1", random.SystemRandom().choice(_PORTS)))
+            except OSError:
+                one.close()
+            else:
+                held.append(one)
         return [each.getsockname()[1] for each in held]
     finally:
         for each in held:

@@ -42,6 +42,11 @@ def stored(store: ObjectStore, key: str, data: bytes, block: int = 100_000) -> U
     return upload
 
 
+def fetched(link: str, **more: Any) -> httpx.Response:
+    """What anybody gets who follows a link."""
+    return httpx.get(link, timeout=60, **more)
+
+
 class Left(Exception):
     """Whoever wrote has left."""
 
@@ -62,16 +67,16 @@ def test_a_finished_file_is_stored_and_anybody_with_its_link_can_play_it(store: 
     told = store.upload(path, "finished.mp3", content_type="audio/mpeg", filename="speech.mp3")
     assert (told.key, told.size) == ("finished.mp3", 123_456)
     link = store.link(told.key, 60)
-    answer = httpx.get(link)
+    answer = fetched(link)
     assert (answer.status_code, answer.content) == (200, path.read_bytes())
     assert answer.headers["content-type"] == "audio/mpeg"
     assert answer.headers["content-disposition"] == 'inline; filename="speech.mp3"'
-    part = httpx.get(link, headers={"Range": "bytes=100-199"})
+    part = fetched(link, headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, path.read_bytes()[100:200])
     found = store.find("finished.mp3")
     assert found is not None
     assert (found.key, found.size, found.e_tag) == (told.key, told.size, told.e_tag)
-    assert abs((found.last_modified - told.last_modified).total_seconds()) < 10
+    assert abs((found.last_modified - told.last_modified).total_seconds()) < 600
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 2 * PART_BYTES, 20_000_001])
@@ -81,34 +86,40 @@ def test_what_is_written_is_what_is_stored_whatever_its_size(store: ObjectStore,
     assert upload.stored is not None
     assert upload.stored.size == size
     assert store.read("size", size) == data
-    assert server.unfinished() == []
+    assert server.left() == []
 
 
 def test_a_hundred_megabytes_are_stored_in_the_memory_of_two_parts(server: Seaweed):
-    """In a process of its own: its memory is nobody else's."""
+    """In a process of its own: its memory is nobody else's, and its peak not that of whoever started it."""
     code = f"""
-    import hashlib, resource, sys
+    import hashlib
     from oscine.config import Settings
     from oscine.delivery.store import ObjectStore
+
+    def peak():
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
     store = ObjectStore.from_settings(Settings(**{server.settings()!r}))
     store.check()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     digest = hashlib.sha256()
     with store.writer("hundred.pcm", content_type="audio/pcm", filename="hundred.pcm") as upload:
         for number in range(20_000):
             block = number.to_bytes(4, "big") * 1250
             digest.update(block)
             upload.write(block)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, digest.hexdigest())
+    print(peak() - before, digest.hexdigest())
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     kilobytes, digest = done.stdout.split()
+    print(f"{kilobytes} kB more")
     assert int(kilobytes) < 40_000
     store = ObjectStore.from_settings(Settings(**server.settings()))
     assert store is not None
     seen = hashlib.sha256()
-    with httpx.stream("GET", store.link("hundred.pcm", 60)) as answer:
+    with httpx.stream("GET", store.link("hundred.pcm", 600), timeout=60) as answer:
         for piece in answer.iter_bytes():
             seen.update(piece)
     assert seen.hexdigest() == digest
@@ -118,20 +129,27 @@ def test_a_hundred_megabytes_are_stored_in_the_memory_of_two_parts(server: Seawe
 def test_links_that_are_expired_or_changed_are_refused(store: ObjectStore):
     stored(store, "linked", b"linked")
     stored(store, "another", b"another")
-    link = store.link("linked", 5)
-    made = time.monotonic()
-    assert httpx.get(link).status_code == 200
-    assert httpx.get(link.replace("/linked?", "/another?")).status_code == 403
-    assert httpx.get(link.replace("X-Amz-Expires=5&", "X-Amz-Expires=999&")).status_code == 403
-    assert httpx.get(link[:-1] + ("0" if link[-1] != "0" else "1")).status_code == 403
-    assert httpx.get(link.partition("?")[0]).status_code == 403
-    assert httpx.delete(link).status_code == 403
-    time.sleep(max(0, made + 6.1 - time.monotonic()))
-    assert httpx.get(link).status_code == 403
+    link = store.link("linked", 600)
+    assert fetched(link).status_code == 200
+    assert fetched(link.replace("/linked?", "/another?")).status_code == 403
+    assert fetched(link.replace("X-Amz-Expires=600&", "X-Amz-Expires=999&")).status_code == 403
+    assert fetched(link[:-1] + ("0" if link[-1] != "0" else "1")).status_code == 403
+    assert fetched(link.partition("?")[0]).status_code == 403
+    assert httpx.delete(link, timeout=60).status_code == 403
+    for seconds in (3, 60):  # so long a machine may stand still between the link and who follows it
+        made = time.monotonic()
+        link = store.link("linked", seconds)
+        if fetched(link).status_code == 200:
+            break
+        assert time.monotonic() - made > seconds - 1, "the link never lived"
+    else:
+        pytest.fail("no link was followed in time")
+    time.sleep(seconds + 0.1)
+    assert fetched(link).status_code == 403
 
 
 def test_a_link_lives_for_a_week_at_most(store: ObjectStore):
-    assert httpx.get(store.link("nothing", 604_800)).status_code == 404
+    assert fetched(store.link("nothing", 604_800)).status_code == 404
     for seconds in (0, 604_801):
         with pytest.raises(InvalidRequest, match="1 to 604800 seconds"):
             store.link("nothing", seconds)
@@ -142,7 +160,7 @@ def test_an_upload_that_ends_early_leaves_nothing_and_what_was_there_stays(store
     open_uploads: list[str] = []
     upload = left_midway(store, "kept", 2 * PART_BYTES, lambda: open_uploads.extend(server.unfinished()))
     assert len(open_uploads) == 1
-    assert server.unfinished() == []
+    assert server.left() == []
     assert store.read("kept", 100) == b"as it was"
     with pytest.raises(ValueError, match="closed"):
         upload.write(b"more")
@@ -168,9 +186,9 @@ def test_an_upload_can_be_aborted_by_another_thread(store: ObjectStore, server: 
     thread.start()
     time.sleep(delay)
     upload.abort()
-    thread.join(20)
+    thread.join(60)
     assert ended == [ValueError]
-    assert server.unfinished() == []
+    assert server.left() == []
     assert store.find("cancelled") is None
 
 
@@ -188,7 +206,7 @@ def test_many_uploads_at_once_do_not_mix(store: ObjectStore, server: Seaweed):
     same = store.read("at-once/same", 20_000_000)
     assert len(same) == PART_BYTES + 1
     assert len(set(same)) == 1
-    assert server.unfinished() == []
+    assert server.left() == []
 
 
 def test_what_is_read_is_bounded_and_what_is_missing_is_told(store: ObjectStore):
@@ -216,7 +234,7 @@ def test_every_session_id_names_a_file_of_its_own_inside_the_prefix(
     assert told is not None
     assert told.key == f"of/one/{session}.mp3"
     assert f"{session}.mp3" in server.files("of/one/")
-    assert httpx.get(inside.link(f"{session}.mp3", 60)).content == session.encode()
+    assert fetched(inside.link(f"{session}.mp3", 60)).content == session.encode()
     # What the result of a job calls it is understood as well.
     assert inside.read(told.key, 200) == session.encode()
     assert inside.find(told.key) == inside.find(f"{session}.mp3")
@@ -251,7 +269,7 @@ def test_a_key_is_refused_or_names_one_file_inside_the_prefix(
     try:
         assert inside.read(key, 1000) == key.encode()
         assert everything.read(f"fenced/{key.removeprefix('fenced/')}", 1000) == key.encode()
-        assert httpx.get(inside.link(key, 60)).content == key.encode()
+        assert fetched(inside.link(key, 60)).content == key.encode()
     finally:
         inside.delete(key)
 
@@ -332,7 +350,7 @@ def test_a_bucket_can_stand_in_the_host_or_in_the_path(
     assert store.read("in-host", 10) == b"host"
     link = in_host.link("in-host", 60)
     assert link.startswith(f"http://{server.bucket}.{DOMAIN}/in-host?")
-    assert httpx.get(link).content == b"host"
+    assert fetched(link).content == b"host"
 
 
 def test_variables_of_aws_do_not_mix_with_the_stores_own(

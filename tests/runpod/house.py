@@ -97,7 +97,8 @@ class Process:
         return self.popen.poll() is None
 
     def is_taking(self) -> bool:
-        return self.pod in self.plane.workers
+        """Whether it has asked for jobs; its pings begin earlier, before it hears what asks it to stop."""
+        return self.pod in self.plane.takers
 
     def polls(self) -> int:
         """Its questions for jobs that the platform holds open."""

@@ -84,6 +84,8 @@ class Plane:
         self.jobs: dict[str, Job] = {}
         self.workers: dict[str, float] = {}
         """When each of them was last heard of."""
+        self.takers: set[str] = set()
+        """The workers that have asked for jobs."""
         self.polls: list[str] = []
         """The workers whose questions for jobs are open."""
         self.asked_for_stops = 0
@@ -98,6 +100,8 @@ class Plane:
         self.holds_pieces = False
         """Whether what takes pieces is so slow that it never answers."""
         self.url = ""
+        self._gone: set[str] = set()
+        """Workers whose containers have ended: what they asked before may be read only now."""
         self._queue: deque[str] = deque()
         self._stops: dict[str, deque[str]] = {}
         self._news = asyncio.Event()
@@ -320,11 +324,16 @@ class Plane:
     async def _taken(self, request: web.Request, count: int) -> list[dict[str, Any]]:
         pod = self._of_worker(request)
         self.polls.append(pod)
+        self.takers.add(pod)
+
+        def has_gone() -> bool:
+            return request.transport is None or pod in self._gone
+
         try:
-            await self._until(lambda: bool(self._queue) or request.transport is None, self.poll_s)
+            await self._until(lambda: bool(self._queue) or has_gone(), self.poll_s)
         finally:
             self.polls.remove(pod)
-        if request.transport is None:  # whoever asked is gone
+        if has_gone():
             raise web.HTTPNoContent
         jobs = [self.jobs[self._queue.popleft()] for _ in range(min(count, len(self._queue)))]
         jobs = [job for job in jobs if job.status == "IN_QUEUE"]
@@ -372,6 +381,7 @@ class Plane:
 
     async def _lost(self, pod: str) -> None:
         self.workers.pop(pod, None)
+        self._gone.add(pod)
         for job in self.jobs.values():
             if job.worker == pod and job.status == "IN_PROGRESS":
                 await self._queued(job)

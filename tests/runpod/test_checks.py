@@ -26,7 +26,7 @@ from oscine.synthesis.studio import Studio
 from tests.echo import echo
 from tests.runpod.conftest import TONES, Start
 from tests.runpod.engines import entry_points
-from tests.runpod.house import ROOT, Client, Process
+from tests.runpod.house import ROOT, Client, Process, until
 from tests.voices.recordings import recording
 
 Make = Callable[..., Worker]
@@ -212,6 +212,7 @@ def test_an_unfit_worker_ends_and_the_platform_is_told_why(platform: Client, sta
     process: Process = start(taking=False, OUTPUT_AUDIO_DIR=str(tmp_path / "file" / "output"), **TONES)
     assert process.ended() == 1
     assert "OUTPUT_AUDIO_DIR" in process.log()
+    until(lambda: platform.plane.pings)  # it does not wait for long that it was heard
     (told,) = platform.plane.pings
     assert (told["status"], told["check"]) == ("unhealthy", "oscine_volume")
 
@@ -234,7 +235,7 @@ def test_warming_up_loads_the_engine_and_ends(tmp_path: Path, names: dict[str, s
         env={"PATH": os.environ["PATH"], "PYTHONPATH": path, "OSCINE_VOLUME": str(tmp_path / "volume"), **names},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == code, done.stderr
     assert told in done.stderr.splitlines()[-1]

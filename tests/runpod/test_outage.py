@@ -39,11 +39,15 @@ def test_a_result_that_the_platform_does_not_take_is_offered_until_it_does(
 
 
 class Pauses:
-    """Takes the place of `asyncio.sleep` there alone (other loops of this process sleep on), and takes no time."""
+    """Takes the place of `asyncio.sleep` there alone (other loops of this process sleep on), and takes no time.
+
+    Nothing else takes time there either, however long this machine stands still.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds: list[float] = []
         monkeypatch.setattr("oscine.runpod.patience.asyncio", SimpleNamespace(sleep=self.sleep))
+        monkeypatch.setattr("oscine.runpod.patience.time", SimpleNamespace(monotonic=lambda: sum(self.seconds)))
 
     async def sleep(self, seconds: float) -> None:
         self.seconds.append(seconds)

@@ -20,10 +20,10 @@ from oscine.errors import DeliveryFailed
 from oscine.runpod import pieces
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
-from tests.delivery.seaweed import OWNER, WRITER, Seaweed, free_ports, seaweed
+from tests.delivery.seaweed import NOBODY, OWNER, WRITER, Seaweed, seaweed
 from tests.echo import echo
 from tests.runpod.conftest import TONES, Start, housed
-from tests.runpod.house import Client, Process, until
+from tests.runpod.house import PATIENCE_S, Client, Process, until
 from tests.runpod.test_checks import answers
 from tests.runpod.test_results import text_of
 from tests.voices.recordings import recording
@@ -50,7 +50,6 @@ def variables(server: Seaweed, **others: str) -> dict[str, str]:
         "S3_ACCESS_KEY_ID": WRITER[0],
         "S3_SECRET_ACCESS_KEY": WRITER[1],
         "S3_BUCKET_NAME": server.bucket,
-        "S3_TIMEOUT_SECONDS": "5",
         **others,
     }
 
@@ -58,7 +57,7 @@ def variables(server: Seaweed, **others: str) -> dict[str, str]:
 def unreachable() -> dict[str, str]:
     """A store at an address where nobody listens."""
     return {
-        "S3_ENDPOINT_URL": f"http://127.0.0.1:{free_ports(1)[0]}",
+        "S3_ENDPOINT_URL": NOBODY,
         "S3_ACCESS_KEY_ID": "key",
         "S3_SECRET_ACCESS_KEY": "the-secret-of-nobody",
         "S3_BUCKET_NAME": "speech",
@@ -74,7 +73,7 @@ def store_of(server: Seaweed) -> ObjectStore:
 
 def fetched(document: dict[str, Any]) -> bytes:
     """What anybody gets who follows the link."""
-    answer = httpx.get(document["url"], verify=False)
+    answer = httpx.get(document["url"], timeout=PATIENCE_S, verify=False)
     assert answer.status_code == 200
     return answer.content
 
@@ -176,7 +175,7 @@ def test_health_tells_that_the_store_works(stored: tuple[Client, Process], serve
 def test_a_job_whose_worker_is_killed_while_it_uploads_is_not_spoken_again(
     platform: Client, start: Start, server: Seaweed
 ):
-    process = start(**TONES, **variables(server, S3_TIMEOUT_SECONDS="60"))
+    process = start(**TONES, **variables(server))
     assert server._process is not None
     os.kill(server._process.pid, signal.SIGSTOP)
     try:

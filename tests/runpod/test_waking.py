@@ -12,7 +12,7 @@ from runpod.serverless.modules import rp_scale
 from oscine.runpod.waking import Waking
 
 FOR_EVER_S = 1e6
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Stretched(Waking):
