@@ -12,13 +12,13 @@ import numpy as np
 
 from oscine.audio.waveform import Samples
 from oscine.config import Settings
-from oscine.engines.protocol import Turn, Utterance
+from oscine.engines.protocol import Event, Turn, Utterance
 from oscine.request import SpeechRequest
 from oscine.synthesis.plan import Plan
 from oscine.synthesis.scheduler import Scheduler
 from oscine.synthesis.studio import Studio
 from oscine.voices.prompt import preset_prompt
-from tests.echo import EchoEngine
+from tests.echo import EchoEngine, _Lane
 
 PATIENCE_S = 60.0
 """After which a test gives up; never what it measures."""
@@ -58,6 +58,37 @@ def scheduling(engine: EchoEngine, *, max_jobs: int = 256) -> Iterator[Scheduler
 
 def settings_for(folder: Path, **names: str) -> Settings:
     return Settings.from_env({"OSCINE_ENGINE": "echo", "OSCINE_VOLUME": str(folder), **names})
+
+
+class Endless(EchoEngine):
+    """Tones that go on until somebody stops them, however long a test takes to do so."""
+
+    def _advance(self, lane: _Lane) -> list[Event]:
+        if lane.given >= len(lane.frames) - 1:
+            lane.given = 0
+        return super()._advance(lane)
+
+
+class Held:
+    """Lets an engine begin one more step at most while a test looks and asks: give it to the engine as `on_step`."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+        self._open.set()
+
+    def __call__(self) -> None:
+        assert self._open.wait(PATIENCE_S), "nobody let it go on"
+
+    def __enter__(self) -> None:
+        self._open.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._open.set()
+
+
+def threads(name: str) -> set[threading.Thread]:
+    """The threads of that name, also those that others left in this process."""
+    return {thread for thread in threading.enumerate() if thread.name == name}
 
 
 def studio_with(engine: EchoEngine, folder: Path, **names: str) -> Studio:

@@ -217,7 +217,7 @@ def test_nobody_waits_for_a_reload_to_queue_or_to_leave(where: str) -> None:
     with scheduling(engine) as scheduler:
         job = scheduler.job(Pace.FILE, hold=True)
         take = job.submit(said(BAD))
-        assert reloading.wait(30)
+        assert reloading.wait(60)
 
         def queue_and_leave() -> bool:
             with scheduler.job(Pace.LISTENER) as other:
@@ -376,8 +376,9 @@ def test_the_log_tells_the_whole_cause_to_those_who_look_for_it(caplog: pytest.L
         scheduler.job(Pace.FILE, hold=True) as job,
     ):
         assert len(whole(job.submit(said(BAD))))
-    lines = [record for record in caplog.records if record.levelno == logging.ERROR]
-    causes = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    told = [record for record in caplog.records if record.thread == scheduler._thread.ident]
+    lines = [record for record in told if record.levelno == logging.ERROR]
+    causes = [record.exc_info[1] for record in told if record.exc_info]
     assert [line.exc_info for line in lines] == [None]
     assert [str(cause) for cause in causes] == ["unexpected"]
     assert logging.getLogger("oscine").handlers, "Python prints errors of libraries that have no handler"

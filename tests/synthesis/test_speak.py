@@ -15,7 +15,7 @@ from oscine.synthesis.job import Pace
 from oscine.synthesis.speak import Speaking, Spoken
 from oscine.synthesis.spool import Spool
 from tests.echo import EchoEngine, Failure
-from tests.synthesis.house import PATIENCE_S, in_thread, plan_of, studio_with, until
+from tests.synthesis.house import PATIENCE_S, in_thread, plan_of, studio_with, threads, until
 
 STORY = "It was late. Nobody came. The lamp went out. She waited. Then it was light."
 
@@ -178,6 +178,7 @@ def test_text_that_grows_too_long_is_spoken_up_to_there(tmp_path: Path) -> None:
 
 def test_a_writer_that_never_ends_does_not_keep_a_listener_who_leaves(tmp_path: Path) -> None:
     engine = EchoEngine()
+    before = threads("oscine-text")
     with studio_with(engine, tmp_path) as studio:
         job = studio.scheduler("echo").job(Pace.LISTENER)
         endless = (f"This is sentence {n}. " for n in iter(int, 1))
@@ -187,15 +188,16 @@ def test_a_writer_that_never_ends_does_not_keep_a_listener_who_leaves(tmp_path: 
         parts.close()
         job.close()
         until(lambda: engine.open_lanes == 0)
-        until(lambda: not any(thread.name == "oscine-text" for thread in threading.enumerate()))
+        until(lambda: threads("oscine-text") <= before)
 
 
 def test_closing_the_job_wakes_a_listener_who_waits_for_the_writer(tmp_path: Path) -> None:
     writer = Writer()
+    before = threads("oscine-text")
     with studio_with(EchoEngine(), tmp_path) as studio:
         job = studio.scheduler("echo").job(Pace.LISTENER)
         waiting = in_thread(lambda: list(Speaking(plan_of(studio, writer), job)))
-        until(lambda: any(thread.name == "oscine-text" for thread in threading.enumerate()))
+        until(lambda: bool(threads("oscine-text") - before))
         job.close()
         with pytest.raises(Cancelled):
             waiting()

@@ -243,7 +243,7 @@ def test_two_processes_that_write_one_piece_do_not_harm_it(tmp_path: Path) -> No
         "    assert spool.read(sys.argv[2], 24_000) is not None\n"
     )
     both = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), key("a")]) for _ in range(2)]
-    assert [one.wait(60) for one in both] == [0, 0]
+    assert [one.wait(240) for one in both] == [0, 0]
     assert len(files(tmp_path)) == 1
 
 
