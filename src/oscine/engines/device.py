@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 import sys
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from oscine.config import Settings
 from oscine.errors import NotAvailable
@@ -48,6 +49,15 @@ def described(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
+def is_of_device(error: Exception) -> bool:
+    """Whether an accelerator failed, on which nothing may work any more; else what it was to compute was wrong."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and _DEVICES.search(str(error)) is not None
+
+
 def free_memory() -> None:
     """Give back what a model that is no longer used took of the device."""
     if "torch" not in sys.modules:
@@ -58,3 +68,7 @@ def free_memory() -> None:
     if torch.cuda.is_available():
         with contextlib.suppress(RuntimeError):
             torch.cuda.empty_cache()
+
+
+_DEVICES: Final = re.compile(r"(?i)\b(cuda|cu(blas|dnn|fft|rand|solver|sparse)|nvrtc|triton|device-side|hip|mps)")
+"""What PyTorch's messages name where one of an accelerator's libraries failed; most have no class of their own."""

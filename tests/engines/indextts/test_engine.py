@@ -513,14 +513,24 @@ def test_it_loads_and_speaks_with_its_own_gpu_as_the_current_one(
     assert on == []
 
 
-def test_memory_that_runs_out_breaks_the_engine_which_can_be_loaded_again(
-    two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("no memory"),
+        torch.AcceleratorError("an illegal memory access was encountered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
+    ],
+    ids=["memory", "access", "cudnn", "cublas"],
+)
+def test_a_gpu_that_fails_breaks_the_engine_which_can_be_loaded_again(
+    two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch, failure: RuntimeError
 ) -> None:
     wanted = utterance(**QUICK)
     right = said(two_five, wanted)
 
     def full(*_: object) -> None:
-        raise torch.OutOfMemoryError("no memory")
+        raise failure
 
     monkeypatch.setattr(model_of(two_five), "vocode", full)
     lane = two_five.open(wanted, threading.Event())
@@ -532,6 +542,17 @@ def test_memory_that_runs_out_breaks_the_engine_which_can_be_loaded_again(
     two_five.load(quiet)
     two_five.close_lane(lane)
     np.testing.assert_array_equal(said(two_five, wanted), right)
+
+
+def test_codes_whose_shapes_do_not_fit_cost_their_piece_another_try_and_not_the_engine(
+    two_five: IndexTTS25Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(model_of(two_five), "vocode", lambda _: torch.ones(2, 3) @ torch.ones(2, 3))
+        (failed,) = heard(two_five, utterance(**QUICK)).events
+    assert isinstance(failed, Failed)
+    assert failed.retryable
+    assert len(said(two_five, utterance(**QUICK)))
 
 
 def test_what_one_piece_cannot_be_is_told_without_its_text_and_the_others_go_on(

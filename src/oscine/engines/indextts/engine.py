@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from oscine.config import Settings
-from oscine.engines.device import current, described, device_of, free_memory
+from oscine.engines.device import current, described, device_of, free_memory, is_of_device
 from oscine.engines.indextts import languages
 from oscine.engines.indextts.checkpoint import Checkpoint
 from oscine.engines.indextts.grammars import Grammars, read_with
@@ -205,12 +205,14 @@ class IndexTTSEngine(ABC):
         except OscineError as error:
             self._release(lane)
             return [Failed(lane, error.message, retryable=False)]
-        except RuntimeError as error:  # of CUDA, also for want of memory
-            raise EngineBroken(type(error).__name__) from error
-        except Exception as error:  # of the package's code; the engine itself is whole
+        except Exception as error:  # of the package's code, unless the device itself failed
+            if is_of_device(error):
+                raise EngineBroken(type(error).__name__) from error
             self._release(lane)
             log.warning("%s could not speak a piece (%s).", self.name, type(error).__name__)
-            return [Failed(lane, f"{self.name} cannot speak this piece; write it in other words.", retryable=False)]
+            told = f"{self.name} cannot speak this piece; write it in other words."
+            # PyTorch's own are mostly of shapes; those follow from the codes, and other codes may do.
+            return [Failed(lane, told, retryable=isinstance(error, RuntimeError))]
         if samples is None:
             return []
         if not np.isfinite(samples).all():
