@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -87,6 +88,25 @@ def test_an_engine_that_is_not_installed_makes_a_worker_unfit(make: Make):
     assert why_not(make(engine={"missing": missing})) == [
         'The engine echo is missing a package; run: pip install "oscine[echo]"'
     ]
+
+
+def test_the_health_of_a_worker_whose_store_does_not_answer_is_told_soon(make: Make, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("oscine.runpod.actions._HEALTH_STORE_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        worker = make(
+            S3_ENDPOINT_URL=address,
+            S3_ACCESS_KEY_ID="key",
+            S3_SECRET_ACCESS_KEY="secret",
+            S3_BUCKET_NAME="bucket",
+            S3_TIMEOUT_SECONDS="600",
+        )
+        begin = time.monotonic()
+        checked = act(worker, {}, "health_check", {})
+    assert checked["checks"]["s3"]["status"] == "fail"
+    assert checked["status"] == "unhealthy"
+    assert time.monotonic() - begin < 120  # of the 600 that a result is worth
+    assert worker.store_for({}) is worker.store
 
 
 def test_weights_that_are_not_there_yet_do_not_make_a_worker_unfit_but_unhealthy(make: Make):

@@ -26,7 +26,7 @@ def act(worker: Worker, job: Job, action: object, fields: Mapping[str, Any]) -> 
 
 
 def _health(worker: Worker, job: Job, _fields: Mapping[str, Any]) -> Document:
-    return health(worker, store=lambda: worker.store_for(job))
+    return health(worker, store=lambda: worker.store_for(job, patience_s=_HEALTH_STORE_S))
 
 
 def _list(worker: Worker, _job: Job, _fields: Mapping[str, Any]) -> Document:
@@ -96,6 +96,8 @@ def _name(fields: Mapping[str, Any]) -> str:
     raise InvalidRequest("name must be the name of a voice.", param="name")
 
 
+_HEALTH_STORE_S: Final = 10.0
+"""Whoever asks for a worker's health wants to know soon, also that the store does not answer."""
 _BY_COMMAND: Final = "`oscine voices add NAME FILE`"
 _BY_JOB: Final = "the action add_voice"
 _ACTIONS: Final[Mapping[str, Callable[[Worker, Job, Mapping[str, Any]], Document]]] = {

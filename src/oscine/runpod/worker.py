@@ -61,16 +61,22 @@ class Worker:
             self._store_known = True
         return self._store
 
-    def store_for(self, job: Job) -> ObjectStore | None:
-        """The object store of a job: the one that came with it, else the deployment's."""
-        asked = job.get("s3Config")
-        if not asked:
+    def store_for(self, job: Job, *, patience_s: float | None = None) -> ObjectStore | None:
+        """The object store of a job: the one that came with it, else the deployment's.
+
+        With `patience_s` it is one that is given up after so many seconds, if `S3_TIMEOUT_SECONDS` is not less.
+        """
+        asked, settings = job.get("s3Config"), self.settings
+        if not asked and patience_s is None:
             return self.store
-        if not isinstance(asked, Mapping):
+        if not isinstance(asked or {}, Mapping):
             raise InvalidRequest("s3Config must be an object.", param="s3Config")
         from oscine.delivery.store import ObjectStore
 
-        return ObjectStore.from_s3_config(asked, self.settings)
+        if patience_s is not None:
+            limit = min(patience_s, settings.s3_timeout_seconds)
+            settings = settings.model_copy(update={"s3_timeout_seconds": limit})
+        return ObjectStore.from_s3_config(asked, settings) if asked else ObjectStore.from_settings(settings)
 
     def jobs_at_once(self, _current: int = 1) -> int:
         """How many jobs the worker takes. The platform resizes only an idle worker, so this does not change."""
