@@ -22,6 +22,7 @@ Answer = dict[str, Any]
 Spoil = Callable[[str, Answer], Answer]
 """Gets the operation (`status`, `stream` ...) and its answer; gives the answer that is sent."""
 ENDPOINT: Final = "endpoint"
+PATIENCE_S: Final = 120.0
 
 
 class StandIn:
@@ -39,6 +40,8 @@ class StandIn:
         """Statuses that the next requests are answered with."""
         self.loop = asyncio.new_event_loop()
         self.port = 0
+        self._lock = threading.Lock()
+        """Each request has a thread of its own, and jobs are spoken on the loop's."""
 
     def answer(self, operation: str, job: str, body: Answer | None) -> Answer:
         """What the platform says."""
@@ -47,34 +50,51 @@ class StandIn:
             return {"jobs": {"inQueue": 0}, "workers": {"idle": 1, "running": 0}}
         if operation in ("run", "runsync"):
             assert body is not None
-            job = f"job-{len(self.jobs)}"
-            self.jobs[job] = {"id": job, "status": "IN_PROGRESS"}
+            with self._lock:
+                job = f"job-{len(self.jobs)}"
+                self.jobs[job] = {"id": job, "status": "IN_PROGRESS"}
             self.streams[job] = []
             task = asyncio.run_coroutine_threadsafe(self._speak(job, body["input"]), self.loop)
             self.tasks[job] = task
             if operation == "runsync":
-                task.result(60)
+                task.result(PATIENCE_S)
                 return self.jobs[job]
             return {"id": job, "status": "IN_QUEUE"}
-        if operation == "cancel":
-            self.jobs[job]["status"] = "CANCELLED"
+        if operation == "cancel" and self._end(job, {"status": "CANCELLED"}):
             self.tasks[job].cancel()
         if operation == "stream":
-            items, self.streams[job] = self.streams[job], []
-            return {"status": self.jobs[job]["status"], "stream": [{"output": item} for item in items]}
+            with self._lock:
+                items, self.streams[job] = self.streams[job], []
+                return {"status": self.jobs[job]["status"], "stream": [{"output": item} for item in items]}
         return self.jobs[job]
+
+    def _end(self, job: str, how: Answer) -> bool:
+        """Note how a job ended, unless it has ended before."""
+        with self._lock:
+            runs: bool = self.jobs[job]["status"] == "IN_PROGRESS"
+            if runs:
+                self.jobs[job] |= how
+            return runs
 
     async def _speak(self, job: str, fields: Answer) -> None:
         output: list[Answer] = []
         async with aclosing(self.worker.answer({"id": job, "input": fields})) as documents:
             async for document in documents:
                 if "error" in document:  # as the SDK does with a generator: the sentence alone
-                    self.jobs[job] |= {"status": "FAILED", "error": document["error"]}
+                    self._end(job, {"status": "FAILED", "error": document["error"]})
                     return
                 output.append(document)
-                self.streams[job].append(document)
+                with self._lock:
+                    self.streams[job].append(document)
         single = self.worker.settings.single_result
-        self.jobs[job] |= {"status": "COMPLETED", "output": output[-1] if single else output}
+        self._end(job, {"status": "COMPLETED", "output": output[-1] if single else output})
+
+    async def left(self) -> None:
+        """End what nobody waits for any more."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextmanager
@@ -124,8 +144,9 @@ def stand_in(
     finally:
         server.shutdown()
         server.server_close()
+        asyncio.run_coroutine_threadsafe(plane.left(), plane.loop).result(PATIENCE_S)
         plane.loop.call_soon_threadsafe(plane.loop.stop)
         for thread in threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
         plane.worker.studio.end(5.0)
         plane.loop.close()

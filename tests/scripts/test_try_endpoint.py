@@ -6,10 +6,12 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -20,13 +22,18 @@ from tests.scripts.script import SCRIPT, try_endpoint
 from tests.scripts.stand_in import ENDPOINT, Answer, StandIn, stand_in
 
 KEY: Final = "rpa_of_the_tests"
-SHORT: Final = ["--long", "200", "--patience", "60"]
+SHORT: Final = ["--long", "200", "--patience", "200"]
 
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StandIn, str]]:
     with stand_in(tmp_path_factory.mktemp("volume"), key=KEY) as found:
         yield found
+
+
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script waits for nothing; what else runs in this process does."""
+    monkeypatch.setattr(try_endpoint, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None))
 
 
 @contextmanager
@@ -50,7 +57,7 @@ def test_an_endpoint_that_keeps_its_promises_passes_every_item(endpoint: tuple[S
         env={"RUNPOD_API_KEY": KEY},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -353,7 +360,7 @@ def test_what_cannot_be_tried_is_one_sentence(
     key: str | None,
     told: str,
 ):
-    monkeypatch.setattr(try_endpoint.time, "sleep", lambda _: None)
+    without_pauses(monkeypatch)
     assert try_endpoint.main([ENDPOINT, *arguments], {"RUNPOD_API_KEY": key} if key else {}) == 2
     printed = capsys.readouterr().out
     assert told in printed
@@ -410,9 +417,9 @@ def test_ctrl_c_ends_it_and_leaves_no_job_there(endpoint: tuple[StandIn, str]):
             command, env={"RUNPOD_API_KEY": KEY}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as process,
     ):
-        until(lambda: "status" in plane.asked)
+        until(lambda: plane.asked.count("status") > 2)  # a signal is lost in what is imported at the first
         process.send_signal(signal.SIGINT)
-        _, printed = process.communicate(timeout=60)
+        _, printed = process.communicate(timeout=200)
     assert process.returncode == 130
     assert printed == b""
     assert plane.asked[-1] == "cancel"
@@ -422,7 +429,7 @@ def test_what_passes_is_tried_again_and_no_job_is_sent_twice(
     endpoint: tuple[StandIn, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     plane, url = endpoint
-    monkeypatch.setattr(try_endpoint.time, "sleep", lambda _: None)
+    without_pauses(monkeypatch)
     plane.fail[:] = [503, 429]
     assert attempt(url, "--only", "platform") == 0
     plane.fail[:] = [429]
