@@ -38,6 +38,8 @@ def running(volume: Path, *, command: Sequence[str] = COMMAND, **settings: str) 
     )
     assert process.stderr is not None
     said: list[str] = []
+    # Whoever leaves a pipe unread stops the writer in the end.
+    reader = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         url = None
         for line in process.stderr:
@@ -46,8 +48,6 @@ def running(volume: Path, *, command: Sequence[str] = COMMAND, **settings: str) 
             if url:
                 break
         assert url, f"the server did not start: {''.join(said)}"
-        # Whoever leaves a pipe unread stops the writer in the end.
-        reader = threading.Thread(target=process.stderr.read, daemon=True)
         reader.start()
         yield url
     finally:
@@ -57,6 +57,8 @@ def running(volume: Path, *, command: Sequence[str] = COMMAND, **settings: str) 
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if reader.ident is not None:
+            reader.join()
         process.stderr.close()
 
 

@@ -30,6 +30,8 @@ MEDIA_TYPES = {
     "pcm": "audio/pcm;rate=24000",
 }
 NOT_RETRIED = 0
+ATTEMPTS = 30
+"""Requests one after the other of which two come within two seconds."""
 
 
 class House:
@@ -376,7 +378,7 @@ def a_voice_from_a_prompt_is_refused(house: House) -> None:
 def limit_is_an_error_that_says_when(house: House) -> None:
     client = house.client("limited")
     with raises(openai.RateLimitError) as caught:
-        for _ in range(6):
+        for _ in range(ATTEMPTS):
             client.audio.speech.create(**speech(input="Yes.", response_format="pcm"))
     assert 0 < int(caught.error.response.headers["retry-after"]) <= 60
     assert caught.error.code == "rate_limit_exceeded"
@@ -385,7 +387,7 @@ def limit_is_an_error_that_says_when(house: House) -> None:
 @check
 def retry_after_is_honoured(house: House) -> None:
     client = house.client("limited", retries=3)
-    for _ in range(6):
+    for _ in range(ATTEMPTS):
         answer = client.audio.speech.with_raw_response.create(**speech(input="Yes.", response_format="pcm"))
         assert answer.content
         if answer.retries_taken:
