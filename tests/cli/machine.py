@@ -132,7 +132,7 @@ class Machine:
             [sys.executable, Path(__file__).with_name("forks.py")],
             input=json.dumps(wanted).encode(),
             capture_output=True,
-            timeout=PATIENCE_S,
+            timeout=2 * PATIENCE_S,
             check=True,
         )
         ends = [Ended(code, out.encode(), err) for code, out, err in json.loads(done.stdout)]

@@ -72,11 +72,16 @@ def served(machine: Machine, *arguments: str, **settings: str) -> Iterator[Serve
             process.kill()
 
 
-def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        port: int = tried.getsockname()[1]
-        return port
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port that a server may listen on, and that nobody else is given meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        if sys.platform != "linux":  # only there may another listen where this one does not
+            held.close()
+        yield port
 
 
 def one_sentence(ended: Ended, *parts: str, code: int) -> None:
@@ -101,31 +106,36 @@ def test_on_port_0_it_takes_a_free_one_says_which_and_speaks(machine: Machine):
 
 
 def test_an_option_comes_before_a_setting_and_ctrl_c_ends_it_well(machine: Machine):
-    taken, free = free_port(), free_port()
-    with served(machine, "--port", str(free), PORT=str(taken), OSCINE_HOST="0.0.0.0", OSCINE_PRELOAD="never") as server:
-        assert server.url == f"http://127.0.0.1:{free}"
+    with (
+        free_port() as other,
+        free_port() as port,
+        served(machine, "--port", str(port), PORT=str(other), OSCINE_HOST="0.0.0.0", OSCINE_PRELOAD="never") as server,
+    ):
+        assert server.url == f"http://127.0.0.1:{port}"
         assert server.get("/v1/test").status_code == 200
         with pytest.raises(httpx.ConnectError):
-            server.get("/v1/test", f"http://127.0.0.1:{taken}")
+            server.get("/v1/test", f"http://127.0.0.1:{other}")
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(PATIENCE_S) == 0
 
 
 def test_the_settings_name_host_and_both_ports_and_each_port_answers_everything(machine: Machine):
-    port, health = free_port(), free_port()
-    settings = {"PORT": str(port), "PORT_HEALTH": str(health), "OSCINE_HOST": "localhost", "OSCINE_PRELOAD": "never"}
-    with served(machine, **settings) as server:
-        assert server.url.endswith(f":{port}")
-        for each in (port, health):
-            url = f"http://localhost:{each}"
-            assert server.get("/ping", url).status_code in (200, 204)
-            assert server.get("/health", url).json()["version"] == __version__
-            assert server.get("/v1/models", url).status_code == 200
+    with free_port() as port, free_port() as health:
+        ports = {"PORT": str(port), "PORT_HEALTH": str(health)}
+        with served(machine, **ports, OSCINE_HOST="localhost", OSCINE_PRELOAD="never") as server:
+            assert server.url.endswith(f":{port}")
+            for each in (port, health):
+                url = f"http://localhost:{each}"
+                assert server.get("/ping", url).status_code in (200, 204)
+                assert server.get("/health", url).json()["version"] == __version__
+                assert server.get("/v1/models", url).status_code == 200
 
 
 def test_one_port_may_be_both(machine: Machine):
-    port = str(free_port())
-    with served(machine, PORT=port, PORT_HEALTH=port, OSCINE_PRELOAD="never") as server:
+    with (
+        free_port() as free,
+        served(machine, PORT=str(free), PORT_HEALTH=str(free), OSCINE_PRELOAD="never") as server,
+    ):
         assert server.get("/v1/test").status_code == 200
 
 

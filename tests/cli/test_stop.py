@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.machine import Ended, Machine, powerless, until
+from tests.cli.machine import PATIENCE_S, Ended, Machine, powerless, until
 
 LINES = [f"Line {n} is for the {word}." for n in range(20) for word in ("train", "ship")]
 TEXT = "\n".join(LINES)
+LONG = "\n".join(LINES * 50)
+"""What is still being spoken when a test stops it, however long the test itself stood still."""
+LATEST = len(LINES) - 5
+"""So many pieces may be finished when a command counts as stopped in the middle."""
 OLD = b"what was there before"
 
 
@@ -90,11 +94,11 @@ def test_a_corrected_line_costs_one_line(machine: Machine, undisturbed: tuple[by
 
 
 def test_a_second_ctrl_c_does_not_disturb_the_tidying(machine: Machine):
-    process = started(machine)
+    process = started(machine, LONG)
     until(lambda: len(machine.pieces()) >= 3)
     for _ in range(5):
         process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert err.count(b"\n") == 1
     assert machine.unfinished() == []
@@ -129,11 +133,11 @@ def test_a_command_that_is_importing_is_stopped_when_that_lets_go_of_its_lock():
     [(0.1, signal.SIGTERM), (0.3, signal.SIGTERM), (0.5, signal.SIGHUP), (0.7, signal.SIGHUP)],
 )
 def test_a_command_can_be_stopped_at_any_time(machine: Machine, seconds: float, number: int):
-    process = started(machine)
+    process = started(machine, LONG)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=seconds)
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode in (128 + number, -number)  # the latter before Python listens
     assert machine.unfinished() == []
     assert not (machine.work / "out.mp3").exists()
@@ -143,7 +147,7 @@ def test_a_command_in_the_background_of_nohup_survives_its_terminal(machine: Mac
     process = started(machine, through=("nohup",))
     until(lambda: len(machine.pieces()) >= 3)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
 
 
@@ -216,19 +220,33 @@ def speak(
 
 
 def started(
-    machine: Machine, *, seed: tuple[str, ...] = ("--seed", "7"), through: tuple[str, ...] = ()
+    machine: Machine, text: str = TEXT, *, seed: tuple[str, ...] = ("--seed", "7"), through: tuple[str, ...] = ()
 ) -> subprocess.Popen[bytes]:
-    (machine.work / "text.txt").write_text(TEXT)
+    (machine.work / "text.txt").write_text(text)
     return machine.start("say", "-f", "text.txt", "-o", "out.mp3", *seed, through=through)
 
 
 def stopped_after(machine: Machine, pieces: int, number: int, *, seed: tuple[str, ...] = ("--seed", "7")) -> Ended:
-    """Send the signal as soon as so many pieces are finished."""
-    process = started(machine, seed=seed)
-    until(lambda: len(machine.pieces()) >= pieces or process.poll() is not None)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    return Ended(process.returncode, out, err.decode())
+    """Send the signal as soon as so many pieces are finished, and begin anew where nearly all were by then.
+
+    The command stands still while they are counted.
+    """
+    out = machine.work / "out.mp3"
+    before = out.read_bytes() if out.exists() else None
+    for _ in range(5):
+        process = started(machine, seed=seed)
+        until(lambda process=process: len(machine.pieces()) >= pieces or process.poll() is not None)  # type: ignore[misc]
+        process.send_signal(signal.SIGSTOP)
+        if len(machine.pieces()) <= LATEST:
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)
+            said, err = process.communicate(timeout=PATIENCE_S)
+            return Ended(process.returncode, said, err.decode())
+        process.kill()
+        process.communicate()
+        shutil.rmtree(machine.volume)
+        out.unlink(missing_ok=True) if before is None else out.write_bytes(before)
+    pytest.fail("it was too late each time")
 
 
 def reused(ended: Ended) -> int:
