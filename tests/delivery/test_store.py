@@ -256,7 +256,11 @@ def test_a_key_that_would_lead_out_of_the_prefix_is_refused(open_store: Callable
             use()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(key=st.text(min_size=1, max_size=40) | st.text("./ab%é#?+&=~ ", min_size=1, max_size=12))
 def test_a_key_is_refused_or_names_one_file_inside_the_prefix(
     open_store: Callable[..., ObjectStore], server: Seaweed, key: str
