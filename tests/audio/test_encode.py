@@ -216,7 +216,7 @@ def test_ffprobe_has_nothing_to_complain_about(
     path.write_bytes(data)
     raw = ["-f", "s16le", "-ar", str(RATE)] if format is Format.PCM else []
     command = [ffprobe, "-v", "warning", "-hide_banner", *raw, "-i", "pipe:0" if piped else str(path)]
-    done = subprocess.run(command, input=data if piped else b"", capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, input=data if piped else b"", capture_output=True, timeout=120, check=False)
     said = done.stderr.decode().splitlines()
     if (format, mode) == (Format.WAV, "stream"):
         # What it says of every WAV of unknown length, OpenAI's included.
@@ -234,7 +234,7 @@ def test_the_same_samples_give_the_same_bytes_in_another_process() -> None:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=True)
     here = [hashlib.sha256(encoded(murmur(30000), f, m, tags=TAGS)).hexdigest() for f in ALL for m in MODES]
     assert done.stdout.split() == here
 
@@ -315,7 +315,7 @@ def test_encoders_that_are_given_up_leave_nothing_behind(format: Format, tmp_pat
     for _ in range(40):
         give_up()
     gc.collect()
-    assert len(list(Path("/proc/self/fd").iterdir())) == files
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files
     assert memory() - before < 12e6
 
 

@@ -13,7 +13,7 @@ from oscine.audio.waveform import Samples
 from oscine.engines.protocol import Audio, Done, Engine, Event, Failed, Lane, Turn, Utterance
 from oscine.voices.prompt import preset_prompt
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 """After which a test gives up; never what it measures."""
 
 

@@ -10,9 +10,12 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -190,6 +193,14 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port that nobody listens on, and that nobody is given meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
 def run(program: str, home: Path, port: int, *arguments: str, **environment: str) -> tuple[Any, str]:
     """What a program printed last, as JSON, and what else it said; the user's cache of the Hub lies in `home`."""
     hf = {
@@ -197,6 +208,8 @@ def run(program: str, home: Path, port: int, *arguments: str, **environment: str
         "HF_ENDPOINT": f"http://127.0.0.1:{port}",
         "HF_TOKEN": TOKEN,
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_ETAG_TIMEOUT": "120",
+        "HF_HUB_DOWNLOAD_TIMEOUT": "120",
     }
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith("HF_") and "proxy" not in name.lower()
@@ -207,7 +220,7 @@ def run(program: str, home: Path, port: int, *arguments: str, **environment: str
         cwd=HERE,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert ran.stdout, ran.stderr
     return json.loads(ran.stdout.splitlines()[-1]), ran.stderr

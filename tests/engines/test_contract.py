@@ -11,7 +11,7 @@ import pytest
 
 from oscine.config import Settings
 from oscine.engines.hibari import HibariEngine
-from oscine.engines.protocol import Done, Engine, Failed, State
+from oscine.engines.protocol import Done, Engine, Failed, Lane, State
 from tests.echo import EchoEngine
 from tests.engines.contract import PATIENCE_S, quiet, run, spoken, utterance
 
@@ -111,16 +111,19 @@ def test_a_lane_that_is_closed_midway_frees_its_slot_and_disturbs_nobody(engine:
 
 
 def test_a_step_is_no_barrier(engine: Engine) -> None:
-    long = engine.open(utterance(engine, LONG), threading.Event())
-    short = engine.open(utterance(engine, "Yes."), threading.Event())
-    over: list[object] = []
-    until = time.monotonic() + PATIENCE_S
-    while len(over) < 2 and time.monotonic() < until:
-        over += [event.lane for event in engine.step([lane for lane in (long, short) if lane not in over], 0.02)
-                 if isinstance(event, Done)]  # fmt: skip
-    engine.close_lane(long)
-    engine.close_lane(short)
-    assert over == [short, long]
+    for _ in range(5):  # where this thread stood still, both may be over at the first look
+        long = engine.open(utterance(engine, LONG), threading.Event())
+        short = engine.open(utterance(engine, "Yes."), threading.Event())
+        over: list[list[Lane]] = []
+        going, until = [long, short], time.monotonic() + PATIENCE_S
+        while going and time.monotonic() < until:
+            over.append([event.lane for event in engine.step(going, 0.02) if isinstance(event, Done)])
+            going = [lane for lane in going if lane not in over[-1]]
+        engine.close_lane(long)
+        engine.close_lane(short)
+        if [lanes for lanes in over if lanes] == [[short], [long]]:
+            return
+    pytest.fail("what is short is not over before what is long")
 
 
 def test_a_lane_that_is_left_out_of_steps_waits_without_loss(engine: Engine) -> None:

@@ -129,7 +129,7 @@ def test_two_engines_record_one_after_the_other(cuda: type[Cuda]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(cuda.recorded) == 2
     assert cuda.most_at_once == 1
 

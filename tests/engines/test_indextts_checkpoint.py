@@ -706,9 +706,8 @@ class TestTrouble:
         assert not hub.asked_for("campplus_cn_common.bin")
 
     def test_a_hub_that_is_down(self, tmp_path: Path) -> None:
-        with Hub() as gone:
-            port = gone.port
-        said = download(tmp_path, port)
+        with hubs.nobody() as port:
+            said = download(tmp_path, port)
         assert said.error == (
             f"The connection to the Hub broke while {TWO} was downloaded; what has come stays; run the command again."
         )

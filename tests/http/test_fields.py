@@ -79,7 +79,9 @@ FIELD_OF = {"speaker_voice": "voice", "speaker": "speaker_name", "response_forma
 """The fields by their other names: what is wrong with a value in itself is told by the name that was sent."""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @example({"speaker_voice": "nobody"})
 @given(st.dictionaries(st.sampled_from([*field_names(), "stream_format"]) | st.text(max_size=12), JSON, max_size=3))
 def test_no_value_of_any_field_is_more_than_the_clients_error(tones: Running, fields: dict[str, Any]):

@@ -29,7 +29,7 @@ UNITS = [
 def test_a_flood_of_one_sign_is_read_at_once(unit: str) -> None:
     text = unit * (SIZE // len(unit))
     lexicon = Lexicon({"a b": "x", "1": "one", "Alice": "y"})
-    started = time.perf_counter()
+    started = time.thread_time()
     normalise(text)
     lexicon.apply(text)
     speakers_in(text)
@@ -40,4 +40,4 @@ def test_a_flood_of_one_sign_is_read_at_once(unit: str) -> None:
         pass
     with contextlib.suppress(InvalidRequest):
         check_words(text)
-    assert time.perf_counter() - started < 20
+    assert time.thread_time() - started < 20

@@ -93,7 +93,7 @@ def test_words_are_left_out_only_with_a_warning(text: str, live: bool) -> None:
 
 def test_openings_without_ends_take_time_in_proportion() -> None:
     text = "".join("`" * (300 - n % 300) + "\n" + "<!-- a\n" + "~" * (3 + n % 300) + " b\n" for n in range(3000))
-    started = time.perf_counter()
+    started = time.thread_time()
     for live in (False, True):
         list(read([text], live=live))
-    assert time.perf_counter() - started < 20
+    assert time.thread_time() - started < 20

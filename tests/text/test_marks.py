@@ -242,7 +242,7 @@ def test_no_pronunciation_is_cut_where_a_long_line_is(mark: str, size: int, betw
 )  # fmt: skip
 def test_a_flood_of_pronunciations_is_read_at_once(unit: str) -> None:
     text = unit * (50_000 // len(unit))
-    started = time.perf_counter()
+    started = time.thread_time()
     for kinds in (READS, PINYIN, frozenset[MarkKind]()):
         normalise(text, marks=kinds)
         Lexicon({"a b": "x"}).respell(text, kinds=kinds)
@@ -251,4 +251,4 @@ def test_a_flood_of_pronunciations_is_read_at_once(unit: str) -> None:
     for _ in read((text[at : at + 20] for at in range(0, len(text), 20)), live=True, marks=READS):
         pass
     list(split(text, limit=300))
-    assert time.perf_counter() - started < 20
+    assert time.thread_time() - started < 20

@@ -357,9 +357,8 @@ class TestTrouble:
         assert "accept its terms" in str(download(tmp_path, hub.port).error)
 
     def test_a_hub_that_is_down(self, tmp_path: Path) -> None:
-        with Hub() as gone:
-            port = gone.port
-        said = download(tmp_path, port)
+        with hubs.nobody() as port:
+            said = download(tmp_path, port)
         assert said.error == (
             f"The connection to the Hub broke while {BIRD} was downloaded; what has come stays; run the command again."
         )
