@@ -46,7 +46,7 @@ def test_giving_back_never_fails_anywhere() -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps heaps of its own for threads")
 def test_what_threads_freed_is_given_back_to_the_system() -> None:
-    found = subprocess.run([sys.executable, "-c", CHURN], capture_output=True, text=True, check=True, timeout=60)
+    found = subprocess.run([sys.executable, "-c", CHURN], capture_output=True, text=True, check=True, timeout=200)
     full, rest = map(float, found.stdout.split())
     assert full > 15, "nothing was kept in the first place"
     assert rest < full / 3

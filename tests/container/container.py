@@ -29,7 +29,7 @@ told = {{"arguments": sys.argv[1:], "pid": os.getpid(), "python": sys.executable
 told |= {{name: os.environ.get(name) for name in names}}
 print({STARTED!r} + json.dumps(told), flush=True)
 if "--wait" in sys.argv:
-    time.sleep(60)
+    time.sleep(600)
 """
 """Stands where handler.py does, in tests that are about who starts it and how."""
 _OURS: Final = (
@@ -122,7 +122,7 @@ def kill_all(process: subprocess.Popen[str], volume: Path) -> None:
         for number in found:
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
-    process.wait(30)
+    process.wait(100)
 
 
 def members(volume: Path) -> list[int]:

@@ -42,6 +42,7 @@ SERVER: Final = "http://127.0.0.1:8000"
 RUNPOD: Final = "https://api.runpod.ai/v2"
 """Where the pages have RunPod; in the tests it is a worker in this process."""
 RUNPOD_KEY: Final = "rpa_of_the_pages"
+PATIENCE_S: Final = 200.0
 OPERATORS = re.compile(r"[|<>;&$]")
 
 
@@ -104,7 +105,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize("block", [block for block in SCRIPTS if block.note != "page"], ids=lambda block: block.place)
 def test_every_script_for_node_runs_as_it_stands_there(block: Block, server: str):
     done = subprocess.run(
-        ["node", "--input-type=module", "--eval", block.text.replace(SERVER, server)], capture_output=True, timeout=60
+        ["node", "--input-type=module", "--eval", block.text.replace(SERVER, server)],
+        capture_output=True,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, f"{block.place}\n{done.stderr.decode(errors='replace')}"
     assert done.stdout
@@ -114,9 +117,10 @@ def test_every_script_for_node_runs_as_it_stands_there(block: Block, server: str
 def test_every_script_for_a_page_is_heard_in_a_browser(block: Block, server: str):
     """In a page of another origin."""
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        browser = driver.chromium.launch(executable_path=chromium(), args=list(FLAGS), timeout=1000 * PATIENCE_S)
         try:
             page = browser.new_page()
+            page.set_default_timeout(1000 * PATIENCE_S)
             page.goto(f"{server.replace('127.0.0.1', 'localhost')}/v1/test")
             script = block.text.replace(SERVER, server)
             heard = page.evaluate(
@@ -202,7 +206,7 @@ def run(line: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
     """Exit code and output of one line; the command alone runs in this process, which spares its start."""
     words = shlex.split(line, comments=True)
     if words[0] != "oscine" or OPERATORS.search(re.sub(r"'[^']*'|\"[^\"]*\"", "", line)):
-        done = subprocess.run(["sh", "-ec", line], capture_output=True, timeout=60)
+        done = subprocess.run(["sh", "-ec", line], capture_output=True, timeout=PATIENCE_S)
         return done.returncode, (done.stderr + done.stdout).decode(errors="replace")
     handlers = [signal.getsignal(number) for number in SIGNALS]
     capfd.readouterr()
