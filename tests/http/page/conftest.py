@@ -9,11 +9,12 @@ import shutil
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect, sync_playwright
 
 from tests.echo import EchoEngine
 from tests.http.conftest import Running, Serve
@@ -31,7 +32,7 @@ FLAGS: Final = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-PATIENCE_MS: Final = 30_000
+PATIENCE_MS: Final = 60_000
 LOUD: Final = 0.01
 LONG_TEXT: Final = " ".join(f"This is sentence number {n} of a text that is long." for n in range(200))
 
@@ -67,6 +68,12 @@ AudioNode.prototype.connect = function (target) {
 };
 """
 """Watches what the page gives to the loudspeaker, and what the browser forbids it."""
+
+WATCH: Final = """(node) => {
+  globalThis.shown = [];
+  const keep = () => shown.push(node.textContent);
+  new MutationObserver(keep).observe(node, { childList: true, characterData: true, subtree: true });
+}"""
 
 
 def chromium() -> str:
@@ -108,6 +115,13 @@ class Visit:
     def trouble(self, words: str | re.Pattern[str]) -> None:
         expect(self.page.locator("#trouble")).to_have_text(words)
 
+    @contextmanager
+    def showing(self, place: Locator, *words: str) -> Iterator[None]:
+        """In the block or after it the place shows these words, one after the other, if only for a moment."""
+        place.evaluate(WATCH)
+        yield
+        until(lambda: self.page.evaluate("shown")[: len(words)] == list(words))
+
     def heard(self) -> dict[str, Any]:
         found: dict[str, Any] = self.page.evaluate("heard")
         return found
@@ -128,7 +142,7 @@ class Visit:
 def browser() -> Iterator[Browser]:
     # No longer than this module: its event loop would be in the way of the tests that start their own.
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        found = playwright.chromium.launch(executable_path=chromium(), args=FLAGS, timeout=2 * PATIENCE_MS)
         yield found
         found.close()
 

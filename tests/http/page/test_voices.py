@@ -60,9 +60,8 @@ def test_a_voice_is_recorded_heard_kept_spoken_with_and_deleted(cloning: Running
     until(lambda: int(meter.get_attribute("aria-valuenow") or 0) > 10)
     expect(visit.page.locator("#timer")).to_have_text(re.compile("0:0[4-9]|0:[1-9]."))
     visit.button("Finish").click()
-    visit.button("Listen").click()
-    expect(visit.page.locator("#hear")).to_have_text("Stop")
-    expect(visit.page.locator("#hear")).to_have_text("Listen")
+    with visit.showing(visit.page.locator("#hear"), "Stop", "Listen"):
+        visit.button("Listen").click()
     assert names(cloning) == ()
     keep(visit, "Wren")
     expect(visit.page.locator("#voices-said")).to_have_text("Wren is kept.")
@@ -74,8 +73,8 @@ def test_a_voice_is_recorded_heard_kept_spoken_with_and_deleted(cloning: Running
     visit.is_sounding()
     visit.said("Finished")
 
-    visit.button("Listen to Wren").click()
-    expect(visit.button("Listen to Wren")).to_have_text("Stop")
+    with visit.showing(visit.button("Listen to Wren"), "Stop"):
+        visit.button("Listen to Wren").click()
     visit.button("Delete Wren").click()
     visit.button("Cancel").click()
     assert names(cloning) == ("Wren",)
@@ -104,8 +103,13 @@ def test_the_microphone_is_let_go(visit: Visit) -> None:
 
 
 def test_a_recording_that_is_too_short_cannot_be_kept(visit: Visit) -> None:
-    visit.button("Record a voice").click()
-    visit.button("Finish").click()
+    for _ in range(5):  # it becomes long enough where somebody stands still for so long
+        visit.button("Record a voice").click()
+        visit.button("Finish").click()
+        expect(visit.button("Discard")).to_be_visible()
+        if "too short" in visit.page.locator("#sample").inner_text():
+            break
+        visit.button("Discard").click()
     expect(visit.page.locator("#sample")).to_have_text(re.compile("too short: it takes 3 to 120 seconds"))
     expect(visit.button("Keep this voice")).to_be_disabled()
 
@@ -182,8 +186,8 @@ def test_an_engine_that_cannot_clone_says_so_and_offers_no_recording(
     expect(option).to_have_text("Robin – needs an engine that clones")
     expect(option).to_be_disabled()
     expect(visit.page.get_by_label("Voice", exact=True)).to_have_value("heart")
-    visit.button("Listen to Robin").click()
-    expect(visit.button("Listen to Robin")).to_have_text("Stop")
+    with visit.showing(visit.button("Listen to Robin"), "Stop"):
+        visit.button("Listen to Robin").click()
 
 
 def test_a_hostile_name_stays_text(cloning: Running, open_page: Open, sample: Path) -> None:
