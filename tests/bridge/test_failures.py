@@ -186,7 +186,7 @@ class TestThePlatform:
             with bridge.client(None) as http:
                 started = time.monotonic()
                 health = http.get("/health").json()
-                assert time.monotonic() - started < 10
+                assert time.monotonic() - started < 18  # and not the 20 s of other requests
             thread.join()
         error_of(answers[0], 503, "upstream_unreachable")
         assert health["problem"] == "RunPod does not answer."
@@ -194,7 +194,7 @@ class TestThePlatform:
     def test_a_whole_file_waits_no_longer_for_a_worker(self, alone: House):
         started = time.monotonic()
         error_of(alone.bridge.speech(stream=False), 503, "cold_start")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 45  # and not the 90 s that RunPod would
         (job,) = alone.plane.jobs.values()
         until(lambda: job.status == "CANCELLED")
 
