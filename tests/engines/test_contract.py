@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from oscine.config import Settings
+from oscine.engines import hibari
 from oscine.engines.hibari import HibariEngine
 from oscine.engines.protocol import Done, Engine, Failed, Lane, State
 from tests.echo import EchoEngine
@@ -23,7 +24,10 @@ LONG = " ".join(["This sentence goes on and on, as the long ones do."] * 6)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     made: Engine
     if request.param == "hibari":
-        made = HibariEngine(Settings.from_env({}))
+        cores = hibari._usable_cores()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hibari, "_usable_cores", lambda: max(2, cores))  # on a single one it speaks nothing beside
+            made = HibariEngine(Settings.from_env({}))
     else:
         made = EchoEngine(grain="utterance" if "utterance" in request.param else "frame")
     made.load(quiet)
