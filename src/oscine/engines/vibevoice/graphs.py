@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from oscine.engines.graphs import Recorder
 from oscine.engines.sizes import bucket
 from oscine.engines.vibevoice.frame import Frame, State
+
+log = logging.getLogger(__name__)
 
 LEAST_VIEW: Final = 256
 """Slots that attention reads at least; more in powers of two, a graph for each."""
@@ -29,6 +32,8 @@ class Graphs:
         self._compiled = False
         self.late = state.device.type == "cuda"
         """Whether a frame goes on while its outcome is not read."""
+        self._records = self.late
+        """Whether frames become graphs; one that cannot be recorded is run as it is, and slower."""
         self._recorder = Recorder(state.device)
         self._graphs: dict[tuple[int, int, int], torch.cuda.CUDAGraph] = {}
         self._outcomes = [self._new_outcome(), self._new_outcome()]
@@ -42,13 +47,13 @@ class Graphs:
         self._compiled = True
 
     def warm_up(self, steps: int) -> None:
-        """Capture the graphs of one lane."""
-        view = LEAST_VIEW
-        while self.late:
-            shape = self._state.shape
-            size = (1, bucket(view, LEAST_VIEW, shape.slots), _rounded(steps, shape.steps))
-            self._graphs[size] = self._graphs.get(size) or self._capture(size)
-            if view >= self._state.shape.slots:
+        """Record the frame of all lanes, which shows whether there is memory for it, and the ones of a single lane."""
+        shape = self._state.shape
+        steps, view = _rounded(steps, shape.steps), LEAST_VIEW
+        self._graph((shape.lanes, shape.slots, steps))  # first, for the others find room in its memory
+        while self._records:
+            self._graph((1, bucket(view, LEAST_VIEW, shape.slots), steps))
+            if view >= shape.slots:
                 break
             view *= 2
 
@@ -60,9 +65,11 @@ class Graphs:
             self._frame(*(size if self._compiled else (lanes, size[1], steps)))
             outcome = self._state.out[:lanes].to("cpu", copy=True)
             return lambda: outcome
-        if size not in self._graphs:
-            self._graphs[size] = self._capture(size)
-        self._graphs[size].replay()
+        graph = self._graph(size)
+        if graph is not None:
+            graph.replay()
+        else:
+            self._frame(*size)
         host = self._outcomes[0][: size[0]]
         self._outcomes.reverse()
         host.copy_(self._state.out[: size[0]], non_blocking=True)
@@ -75,13 +82,26 @@ class Graphs:
 
         return read
 
+    def _graph(self, size: tuple[int, int, int]) -> torch.cuda.CUDAGraph | None:
+        """The recorded frame of a size; None: it cannot be recorded. Raises torch.OutOfMemoryError."""
+        if self._records and size not in self._graphs:
+            try:
+                self._graphs[size] = self._capture(size)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                log.warning("A frame cannot be recorded on this GPU (%s); speech is slower.", type(error).__name__)
+                self._records = False
+        return self._graphs.get(size)
+
     def _capture(self, size: tuple[int, int, int]) -> torch.cuda.CUDAGraph:
         """Record a frame. Nothing moves meanwhile: a frame in which no lane is wanted changes no lane."""
         wanted = self._state.wanted.clone()
         self._state.wanted.zero_()
-        graph = self._recorder.record(lambda: self._frame(*size), next(iter(self._graphs.values()), None))
-        self._state.wanted.copy_(wanted)
-        return graph
+        try:
+            return self._recorder.record(lambda: self._frame(*size), next(iter(self._graphs.values()), None))
+        finally:
+            self._state.wanted.copy_(wanted)
 
     def _new_outcome(self) -> Tensor:
         """Where an outcome is copied to; two in turn, one of which is read while the other is written."""

@@ -1,0 +1,101 @@
+"""Frames as a GPU runs them, recorded or not, with the recording emulated on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from oscine.engines.graphs import Recorder
+from oscine.engines.vibevoice.graphs import LEAST_VIEW
+from oscine.engines.vibevoice.lanes import Lanes
+from tests.engines.vibevoice.reference import apart, lanes
+from tests.engines.vibevoice.test_loop import CLOSE, model, run, wishes
+
+STEPS = 10
+
+
+class Replay:
+    """Stands for a graph: what was recorded is run again."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self.replay = run
+
+    def pool(self) -> None:
+        """Of no memory."""
+
+
+class Recordings:
+    """Takes the place of `Recorder.record`; what it is told to raise, it raises from the recording `after` on."""
+
+    def __init__(self, error: Exception | None = None, after: int = 0) -> None:
+        self.made = 0
+        self._error, self._after = error, after
+
+    def record(self, _recorder: Recorder, run: Callable[[], None], _beside: object = None) -> Replay:
+        run()
+        if self._error is not None and self.made >= self._after:
+            raise self._error
+        self.made += 1
+        run()
+        return Replay(run)
+
+
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch, recordings: Recordings, count: int = 4) -> Lanes:
+    """Lanes that believe that they are on a GPU."""
+    monkeypatch.setattr(Recorder, "record", lambda *given: recordings.record(*given))
+    done = SimpleNamespace(record=lambda _stream: None, synchronize=lambda: None)
+    monkeypatch.setattr(torch.cuda, "Event", lambda: done)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: None)
+    among = lanes(model(), count, prefill_tokens=40)
+    graphs: Any = among._graphs
+    among._late = graphs.late = graphs._records = True
+    return among
+
+
+def test_recorded_frames_of_every_size_say_what_frames_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = wishes(4)
+    right = run(lanes(model(), 4, prefill_tokens=40), wanted)
+    recordings = Recordings()
+    replayed = on_a_gpu(monkeypatch, recordings)
+    replayed.warm_up(STEPS)
+    ready = recordings.made
+    assert all(apart(one, other) < CLOSE for one, other in zip(right, run(replayed, wanted), strict=True))
+    assert recordings.made > ready, "sizes that come later are recorded when they come"
+
+
+@pytest.mark.parametrize("after", [0, 2], ids=["at once", "while it speaks"])
+def test_where_frames_cannot_be_recorded_they_are_run_and_say_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, after: int
+) -> None:
+    wanted = wishes(4)
+    right = run(lanes(model(), 4, prefill_tokens=40), wanted)
+    refused = RuntimeError("CUDA error: operation not permitted when stream is capturing")
+    plain = on_a_gpu(monkeypatch, Recordings(refused, after))
+    plain.warm_up(STEPS)
+    assert all(apart(one, other) < CLOSE for one, other in zip(right, run(plain, wanted), strict=True))
+    told = [record.message for record in caplog.records if "cannot be recorded" in record.message]
+    assert len(told) == 1
+
+
+def test_the_frame_of_all_lanes_is_recorded_before_anybody_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that lanes for which there is too little memory are known while others can still be made."""
+    among = on_a_gpu(monkeypatch, Recordings(torch.OutOfMemoryError("no memory")))
+    with pytest.raises(torch.OutOfMemoryError):
+        among.warm_up(STEPS)
+    among = on_a_gpu(monkeypatch, Recordings())
+    among.warm_up(STEPS)
+    slots = among.state.shape.slots
+    sizes = list(among._graphs._graphs)
+    assert sizes[0] == (4, slots, STEPS)
+    assert {size[:2] for size in sizes[1:]} == {(1, view) for view in sizes_of_views(slots)}
+
+
+def sizes_of_views(slots: int) -> list[int]:
+    views = [min(LEAST_VIEW, slots)]
+    while views[-1] < slots:
+        views.append(min(2 * views[-1], slots))
+    return views
