@@ -131,6 +131,10 @@ class Process:
         """As the platform asks it to end."""
         self.popen.send_signal(signal.SIGTERM)
 
+    def children(self) -> list[int]:
+        """The processes that it has started."""
+        return [int(pid) for pid in Path(f"/proc/{self.popen.pid}/task/{self.popen.pid}/children").read_text().split()]
+
     def resident(self) -> int:
         """Bytes of memory that it holds."""
         return _memory(self.popen.pid, "VmRSS")
@@ -200,6 +204,14 @@ def client(plane: Plane) -> Iterator[Client]:
     headers = {"Authorization": f"Bearer {KEY}"}
     with httpx.Client(headers=headers, timeout=PATIENCE_S, verify=False) as http:
         yield Client(plane, http)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended may still be in the table, where nobody asks for its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _memory(pid: int, name: str) -> int:

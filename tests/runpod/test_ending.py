@@ -11,7 +11,7 @@ from runpod.serverless.modules import rp_scale
 from oscine.runpod.draining import Drain
 from tests.runpod.conftest import TONES, Start
 from tests.runpod.engines import SECRETS
-from tests.runpod.house import Client, Process, until
+from tests.runpod.house import Client, Process, is_alive, until
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +158,15 @@ def test_a_job_whose_worker_is_killed_while_it_speaks_goes_on_where_it_was(platf
         "Four is last.",
     ]
     assert list((process.volume / "indextts" / "output_audio").glob(".*.part")) == []
+
+
+def test_no_heartbeat_is_left_of_a_worker_that_is_killed(platform: Client, start: Start):
+    """It would tell for ever that the worker lives; here only the worker is killed, not its whole container."""
+    process = start(**TONES)
+    (beating,) = until(process.children)
+    process.popen.kill()
+    process.popen.wait()
+    until(lambda: not is_alive(beating))
 
 
 def test_a_worker_whose_engine_breaks_for_good_asks_for_another(platform: Client, start: Start):

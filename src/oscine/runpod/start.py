@@ -13,6 +13,7 @@ from typing import Any
 from oscine.config import Settings, set_default
 from oscine.errors import NotAvailable, OscineError
 from oscine.heap import keep_heaps_few
+from oscine.runpod import heartbeat
 from oscine.runpod.checks import fitness_checks
 from oscine.runpod.draining import Drain
 from oscine.runpod.handler import make_handler
@@ -87,6 +88,7 @@ def take_jobs(worker: Worker) -> None:
     drain = Drain()
     drain.watch()  # after it: whoever is asked to stop waits for no pause
     Waking().watch()
+    heartbeat.watch()
 
     def refresh() -> None:
         if not config.get("refresh_worker"):
