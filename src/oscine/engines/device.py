@@ -6,6 +6,7 @@ import contextlib
 import gc
 import re
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
@@ -47,6 +48,13 @@ def described(device: torch.device) -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def sent(numbers: Sequence[float] | Sequence[int], device: torch.device) -> torch.Tensor:
+    """A vector of numbers of the host, on a device that does not have to finish first what it is doing."""
+    import torch
+
+    return torch.tensor(numbers).to(device, non_blocking=True)
 
 
 def is_of_device(error: Exception) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oscine.engines.indextts.decoding import decode
@@ -144,6 +145,32 @@ def test_nothing_needs_numbers_of_64_bits_which_apple_s_gpus_do_not_have(beams: 
     model = weights()
     with Only32():  # type: ignore[no-untyped-call]
         assert said(model, Memories(model), 1, Sampling(beams=beams), 80)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_the_host_waits_for_a_gpu_once_a_code(beams: int) -> None:
+    class Waits(TorchFunctionMode):
+        """Counts reads, and refuses what PyTorch copies to a GPU only when all before it is done."""
+
+        reads = 0
+
+        def __torch_function__(self, function: Any, _types: Any, given: Any = (), more: Any = None) -> Any:
+            more = more or {}
+            self.reads += function in (torch.Tensor.tolist, torch.Tensor.item, torch.Tensor.__bool__)
+            assert function is not torch.tensor or more.get("device") is None, "numbers are copied while the host waits"
+            if function is torch.Tensor.__getitem__:
+                keys = given[1] if isinstance(given[1], tuple) else (given[1],)
+                assert not any(isinstance(key, list) for key in keys), "a list is copied while the host waits"
+            return function(*given, **more)
+
+    model = weights()
+    memories = Memories(model, replay=True)
+    said(model, memories, 1, Sampling(beams=beams), 80)  # which makes the memory ready
+    generator = torch.Generator().manual_seed(1)
+    with torch.inference_mode(), Waits() as waits:
+        steps = sum(1 for _ in decode(model, memories, torch.randn(40, 64), Sampling(beams=beams), 80, generator))
+    assert steps > 20
+    assert waits.reads == steps
 
 
 def test_a_memory_that_is_too_small_is_gone_before_its_successor_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

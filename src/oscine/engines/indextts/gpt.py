@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from oscine.engines.device import sent
 from oscine.engines.graphs import Recorder
 from oscine.engines.indextts.sampling import Codes
 from oscine.engines.sizes import bucket
@@ -89,7 +90,7 @@ class Memory:
     def move(self, parents: list[int], start: int) -> None:
         """Let each beam have what its parent has from the slot `start`."""
         part = self._all[:, :, :, :, start : self.length]
-        part.copy_(part[:, :, parents])
+        part.copy_(part[:, :, sent(parents, part.device)])
 
     @staticmethod
     def _buffer(like: Tensor, *shape: int) -> Tensor:

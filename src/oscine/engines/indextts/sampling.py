@@ -14,6 +14,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from oscine.engines.device import sent
+
 _NEVER: Final = -1e9
 """A score that no beam reaches."""
 
@@ -61,7 +63,7 @@ class _Filter:
     def follow(self, parents: list[int], tokens: Tensor) -> None:
         """Beams go on from their parents with these tokens."""
         if parents != list(range(len(parents))):
-            self.said = self.said[parents]
+            self.said = self.said[sent(parents, self.said.device)]
         self.said.scatter_(1, tokens[:, None], True)
 
     def __call__(self, scores: Tensor) -> Tensor:
@@ -142,7 +144,7 @@ class Beams:
     def choose(self, logits: Tensor, generator: torch.Generator, step: int) -> tuple[list[int], Tensor]:
         beams, stop = self.sampling.beams, self.codes.stop
         logits, sound = _finite(logits.expand(beams, -1))
-        scores = self._filter(logits.log_softmax(-1)) + torch.tensor(self._scores, device=logits.device)[:, None]
+        scores = self._filter(logits.log_softmax(-1)) + sent(self._scores, logits.device)[:, None]
         flat = scores.flatten()
         drawn = torch.multinomial(flat.softmax(-1), 2 * beams, generator=generator)
         # Places are whole in 32 bits up to 16 million; Apple's GPUs have no more.
@@ -160,7 +162,7 @@ class Beams:
         parents = [parent for _, parent, _ in going]
         self._scores = [score for score, _, _ in going]
         self._codes = [[*self._codes[parent], token] for _, parent, token in going]
-        tokens = torch.tensor([token for _, _, token in going], device=logits.device)
+        tokens = sent([token for _, _, token in going], logits.device)
         self._filter.follow(parents, tokens)
         full = len(self._ended) == beams
         self.over = last or (full and self._scores[0] <= self._ended[-1].score)
