@@ -170,6 +170,23 @@ def test_saving_gives_the_file_the_captions_the_facts_and_the_progress(speaker: 
     assert (tmp_path / "x").read_bytes()[:4] == b"fLaC"
 
 
+def test_a_file_keeps_the_seed_it_was_written_with_also_one_that_was_asked_for(settings: Settings, tmp_path: Path):
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    path = tmp_path / "x.wav"
+    with Oscine(studio=tones(settings)) as oscine:
+        oscine.save("One sentence. Another one.", path, seed=5)
+        corrected = oscine.save("One sentence. And another.", path)
+        assert (corrected.seed, corrected.pieces, corrected.pieces_reused) == (5, 2, 1)
+        with pytest.raises(InvalidRequest):
+            oscine.save("🐦", path, seed=6)
+        with pytest.raises(ZeroDivisionError):
+            oscine.save("One sentence.", path, seed=6, on_progress=fail)
+        assert oscine.save("One sentence.", path).seed == 5, "what failed did not write it"
+        assert oscine.save("One sentence.", path, seed=7).seed == oscine.save("One sentence.", path).seed == 7
+
+
 def test_captions_that_cannot_be_written_leave_the_audio_as_it_was(
     speaker: Oscine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

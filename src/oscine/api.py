@@ -184,8 +184,9 @@ class Oscine:
     ) -> Saved:
         """Speak a plan into the first of `targets`; captions go into the second. Without `title` there are no tags."""
         path, field = targets[0]
+        name = str(path.absolute())
         if plan.request.seed is None:
-            plan.seed = self._studio.spool.seed_for(str(path.absolute()), None)
+            plan.seed = self._studio.spool.seed_for(name)
         rate = self._rate(plan, chosen)
         bits = bitrate_of(plan, chosen, rate, bitrate)
         facts = tags_for(plan, title=title) if title is not None else None
@@ -212,6 +213,8 @@ class Oscine:
             for (target, param), beside in zip(targets[1:], besides[1:], strict=True):
                 with naming(param):
                     beside.write_text(captions(report.segments, target.suffix), encoding="utf-8")
+        if plan.request.seed is not None:
+            self._studio.spool.keep_seed(name, plan.seed)
         return Saved(path, chosen, bitrate_for(chosen, rate, bits), report)
 
     def stream(

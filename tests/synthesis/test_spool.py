@@ -106,7 +106,7 @@ def test_nothing_is_left_when_a_piece_cannot_be_written(tmp_path: Path, monkeypa
     with pytest.raises(DeliveryFailed, match=r"No space left on device.*OSCINE_VOLUME") as caught:
         spool_in(tmp_path).write(key("a"), SOUND, RATE)
     assert str(tmp_path) not in caught.value.message
-    assert spool_in(tmp_path).seed_for("one.mp3", None) >= 0
+    assert spool_in(tmp_path).seed_for("one.mp3") >= 0
     assert files(tmp_path) == []
 
 
@@ -138,14 +138,14 @@ def test_times_that_cannot_be_changed_lose_neither_piece_nor_seed(
 ) -> None:
     spool = spool_in(tmp_path)
     spool.write(key("a"), SOUND, RATE)
-    seed = spool.seed_for("job", None)
+    seed = spool.seed_for("job")
 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, "not yours")
 
     monkeypatch.setattr(os, "utime", refuse)
     assert spool.read(key("a"), RATE) is not None
-    assert spool.seed_for("job", None) == seed
+    assert spool.seed_for("job") == seed
 
 
 def test_old_pieces_go_and_used_ones_stay(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_cleaning_up_looks_through_the_folder_once_an_hour(tmp_path: Path) -> No
 def test_nobody_else_can_read_what_was_spoken(tmp_path: Path) -> None:
     spool = spool_in(tmp_path / "data" / "spool")
     spool.write(key("a"), SOUND, RATE)
-    spool.seed_for("one.mp3", None)
+    spool.seed_for("one.mp3")
     spool.prune()
     paths = [tmp_path / "data" / "spool", *(tmp_path / "data" / "spool").rglob("*")]
     assert len(paths) == 7
@@ -253,13 +253,13 @@ def test_a_key_never_becomes_a_path_outside_the_folder(tmp_path: Path, bad: str)
         spool_in(tmp_path).read(bad, RATE)
 
 
-def test_a_job_keeps_its_seed_unless_another_is_asked_for(tmp_path: Path) -> None:
-    seed = spool_in(tmp_path).seed_for("one.mp3", None)
+def test_a_job_keeps_its_seed_until_it_is_done_with_another(tmp_path: Path) -> None:
+    seed = spool_in(tmp_path).seed_for("one.mp3")
     assert 0 <= seed < 2**63
-    assert spool_in(tmp_path).seed_for("one.mp3", None) == seed
-    assert spool_in(tmp_path).seed_for("one.mp3", 7) == 7
-    assert spool_in(tmp_path).seed_for("one.mp3", None) == seed
-    assert len({spool_in(tmp_path).seed_for(f"{n}.mp3", None) for n in range(5)}) > 1
+    assert spool_in(tmp_path).seed_for("one.mp3") == seed
+    spool_in(tmp_path).keep_seed("one.mp3", 7)
+    assert spool_in(tmp_path).seed_for("one.mp3") == 7
+    assert len({spool_in(tmp_path).seed_for(f"{n}.mp3") for n in range(5)}) > 1
 
 
 @pytest.mark.parametrize(
@@ -267,14 +267,15 @@ def test_a_job_keeps_its_seed_unless_another_is_asked_for(tmp_path: Path) -> Non
 )
 def test_a_damaged_note_of_a_seed_is_replaced(tmp_path: Path, content: str) -> None:
     spool = spool_in(tmp_path)
-    spool.seed_for("one.mp3", None)
+    spool.seed_for("one.mp3")
     (note,) = files(tmp_path)
     note.write_bytes(content.encode("utf-8", "surrogatepass"))
-    seed = spool.seed_for("one.mp3", None)
+    seed = spool.seed_for("one.mp3")
     assert 0 <= seed < 2**63
     assert json.loads(note.read_text())["seed"] == seed
 
 
 def test_a_seed_that_cannot_be_remembered_is_still_given(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert spool_in(tmp_path / "file").seed_for("one.mp3", None) >= 0
+    assert spool_in(tmp_path / "file").seed_for("one.mp3") >= 0
+    spool_in(tmp_path / "file").keep_seed("one.mp3", 7)

@@ -220,12 +220,10 @@ def _play(oscine: Oscine, source: str | Iterable[str], options: dict[str, Any], 
 
 def _play_from_file(oscine: Oscine, source: str | Iterable[str], options: dict[str, Any], quiet: bool) -> None:
     """For machines whose only player takes files, such as a plain macOS."""
-    from secrets import randbelow
     from tempfile import TemporaryDirectory
 
     from oscine.cli.player import play_file
 
-    options.setdefault("seed", randbelow(2**31))  # else the folder would be remembered with a seed of its own
     with TemporaryDirectory(prefix="oscine-") as folder:
         path = Path(folder) / "speech.wav"
         report = oscine.save(source, path, on_progress=lambda _: heed(), **options)

@@ -106,11 +106,9 @@ class Spool:
         assert kept is not None
         return kept
 
-    def seed_for(self, job: str, asked: int | None) -> int:
-        """The seed of a job: the one asked for, else the one it had before, else a new one that is remembered."""
-        if asked is not None:
-            return asked
-        path = self._folder / "jobs" / f"{sha256(job.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
+    def seed_for(self, job: str) -> int:
+        """The seed that a job had before, else a new one, which is remembered from now on."""
+        path = self._note(job)
         try:
             seed = int(json.loads(path.read_text())["seed"])
         except (OSError, ValueError, OverflowError, KeyError, TypeError):
@@ -119,11 +117,15 @@ class Spool:
             _touch(path)
             return seed
         seed = secrets.randbelow(2**31)
+        self.keep_seed(job, seed)
+        return seed
+
+    def keep_seed(self, job: str, seed: int) -> None:
+        """Remember the seed that a job was done with; never fails."""
         try:
-            self._put(path, json.dumps({"seed": seed}).encode())
+            self._put(self._note(job), json.dumps({"seed": seed}).encode())
         except OSError:
             log.debug("the job's seed could not be remembered")
-        return seed
 
     def prune(self) -> None:
         """Remove what is too old or too much, oldest first; never fails. Looks at most once an hour."""
@@ -180,6 +182,9 @@ class Spool:
     def _files(self) -> Iterator[Path]:
         for folder, _, names in os.walk(self._folder):
             yield from (Path(folder) / name for name in names)
+
+    def _note(self, job: str) -> Path:
+        return self._folder / "jobs" / f"{sha256(job.encode('utf-8', 'surrogatepass')).hexdigest()}.json"
 
     def _path(self, key: str) -> Path:
         if len(key) != 64 or not all(c in "0123456789abcdef" for c in key):
