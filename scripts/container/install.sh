@@ -6,7 +6,8 @@
 # torch        PyTorch for requirements/LOCK.lock, where that lock leaves it out
 # packages     requirements/LOCK.lock, every file checked by its hash
 # oscine       this project's package
-# check        run what was installed, so that nothing broken counts as finished
+# check        run what was installed and import what each engine of the lock loads, so that nothing broken counts as
+#              finished; a GPU is not needed
 # uv           uv itself into FOLDER/bin; LOCK is not looked at
 #
 # What pip or uv are told of indexes, caches and certificates by their own variables holds here. Without UV_CACHE_DIR
@@ -53,6 +54,7 @@ main() {
         check)
             "$python" -m oscine --version
             "$python" -c 'import runpod, obstore'
+            "$python" "$root/scripts/container/engines.py" "$lock"
             ;;
         uv)
             bring_uv "$folder"
