@@ -145,6 +145,22 @@ def test_every_package_for_gpus_comes_as_a_wheel(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_what_is_locked_for_gpus_is_what_its_pytorch_asks_for(tmp_path: Path):
+    """PyTorch is not in the lock, so only its own metadata tells what it takes beside it."""
+    told = ["--override", "indextts-overrides.txt", "-r", "torch-gpu.txt", "-r", "gpu.lock", "--no-verify-hashes"]
+    options = ["--only-binary", ":all:", "--python-version", "3.12", "--python-platform", "x86_64-manylinux_2_28"]
+    done = subprocess.run(
+        [find_uv(), "pip", "install", "--dry-run", *options, "--target", tmp_path, *told],
+        cwd=ROOT / "requirements",
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not INDEXTTS.exists(), reason="needs IndexTTS's environment: make test-indextts")
 def test_grammars_of_numbers_are_compiled_where_the_image_keeps_them(tmp_path: Path):
     (step,) = steps("indextts", "RUN")
