@@ -2,7 +2,7 @@
 SHELL = /bin/sh
 .DEFAULT_GOAL = help
 .NOTPARALLEL:
-.PHONY: help say serve test test-long test-indextts test-clients test-bridge quick lint types rooms bench bench-bridge bench-vibevoice bench-indextts test-gpu lock format clean
+.PHONY: help say serve extra test test-long test-indextts test-clients test-bridge quick lint types rooms bench bench-bridge bench-vibevoice bench-indextts test-gpu lock format clean
 
 PYTHON ?= python3
 BIN = .venv/bin
@@ -19,6 +19,7 @@ export OSCINE_MAKE_TEXT := $(value TEXT)
 help:
 	@echo 'make say TEXT="Hello world."  speak a text into hello.mp3'
 	@echo 'make serve                    start the server; OPTIONS="--port 9000" goes to it'
+	@echo 'make extra EXTRA=vibevoice    what VibeVoice needs, into .venv; other extras are in docs/engines.md'
 	@echo 'make test                     everything that CI runs'
 	@echo 'make quick                    the part of it that takes two minutes'
 	@echo 'make test-long                the tests that take minutes each'
@@ -40,6 +41,10 @@ say: .venv/ready-core
 
 serve: .venv/ready-serve
 	@$(BIN)/oscine serve $(OPTIONS)
+
+extra: .venv/ready-core
+	@[ -n "$(EXTRA)" ] || { echo 'Which extra? For example: make extra EXTRA=vibevoice' >&2; exit 2; }
+	$(SET_UP) extra $(EXTRA)
 
 TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) tests/engines/indextts
 

@@ -148,6 +148,22 @@ def test_make_say_hands_any_text_over_untouched(tmp_path: Path, text: str):
     assert done.stdout.split("\0")[:-1] == ["say", "-o", "hello.mp3", "--", text], done.stderr
 
 
+def test_make_extra_asks_for_what_there_is(tmp_path: Path):
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    set_up = tmp_path / "scripts" / "setup-env"
+    set_up.parent.mkdir()
+    set_up.write_text("import sys\nprint(*sys.argv[1:])\n")
+    command = ["make", "--silent", "--assume-old=.venv/ready-core", "extra"]
+    done = subprocess.run([*command, "EXTRA=vibevoice quantize"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "extra vibevoice quantize\n", done.stderr
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "make extra EXTRA=vibevoice" in done.stderr
+    set_up.write_bytes((ROOT / "scripts" / "setup-env").read_bytes())
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    done = subprocess.run([*command, "EXTRA=birdsong"], cwd=tmp_path, capture_output=True, text=True)
+    assert "there are the extras vibevoice, quantize" in done.stderr
+
+
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter holds after running `code`."""
     listing = f"import sys\n{code}\nprint('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"

@@ -13,6 +13,7 @@ from oscine.config import Settings
 from oscine.engines.protocol import Engine, Missing
 from oscine.engines.registry import Registry
 from oscine.errors import InvalidRequest, NotAvailable
+from oscine.extras import install_command
 from oscine.synthesis.studio import Studio
 from tests.echo import EchoEngine, echo
 
@@ -111,6 +112,29 @@ def test_an_engine_whose_packages_are_missing_names_the_command_that_brings_them
     assert 'pip install "oscine[echo]"' in caught.value.message
     with pytest.raises(NotAvailable):
         registry.get("echo")
+
+
+@pytest.mark.parametrize(
+    ("stamps", "command"),
+    [
+        ((), 'pip install "oscine[vibevoice]"'),
+        (("ready-core",), "make extra EXTRA=vibevoice"),
+        (("ready-core", "ready-serve"), "make extra EXTRA=vibevoice"),
+        (("ready-core", "ready-serve", "ready-dev"), 'pip install "oscine[vibevoice]"'),
+    ],
+)
+def test_in_an_environment_of_make_which_has_no_pip_a_target_of_make_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamps: tuple[str, ...], command: str
+) -> None:
+    for stamp in stamps:
+        (tmp_path / stamp).touch()
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    assert install_command("vibevoice") == command
+    point = EntryPoint("vibevoice", "a_module_that_is_not_here:make", "oscine.engines")
+    monkeypatch.setattr("oscine.engines.registry.entry_points", lambda **_: [point])
+    with pytest.raises(NotAvailable) as caught:
+        Registry(SETTINGS).get("vibevoice")
+    assert caught.value.message.endswith(f"which is not installed; run: {command}.")
 
 
 def test_an_entry_point_whose_module_is_missing_is_treated_alike(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from oscine.errors import NotAvailable
+from oscine.extras import install_command
 
 
 def serve(
@@ -27,7 +28,7 @@ def serve(
         from oscine.http.serve import serve as run
     except ModuleNotFoundError as error:
         raise NotAvailable(
-            f'the server needs {error.name or "a package"}, which is not installed; run: pip install "oscine[serve]"'
+            f"the server needs {error.name or 'a package'}, which is not installed; run: {install_command('serve')}"
         ) from None
     to_standard_error()
     _open_many_files()

@@ -18,6 +18,7 @@ from oscine.delivery.bucket import Bucket, bucket_at, is_bucket_name, same_origi
 from oscine.delivery.files import failed
 from oscine.delivery.store_errors import Names
 from oscine.errors import InvalidRequest, NotAvailable
+from oscine.extras import install_command
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -210,5 +211,5 @@ def _check_installed() -> None:
         import obstore  # noqa: F401
     except ImportError:
         raise NotAvailable(
-            'Object stores need the package obstore, which is not installed; run: pip install "oscine[s3]"'
+            f"Object stores need the package obstore, which is not installed; run: {install_command('s3')}"
         ) from None

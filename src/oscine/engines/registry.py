@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from oscine.config import Settings
 from oscine.engines.protocol import Engine
 from oscine.errors import InvalidRequest, NotAvailable
+from oscine.extras import install_command
 
 GROUP = "oscine.engines"
 Factory = Callable[[Settings], Engine]
@@ -79,8 +80,9 @@ class Registry:
 def _remedy(name: str, source: EntryPoint | Factory) -> str:
     """What brings the packages of an engine: an extra of whoever it comes from, where that has one of its name."""
     dist = source.dist if isinstance(source, EntryPoint) else None
-    if dist is None:
-        return f'run: pip install "oscine[{name}]"'
-    if name in (dist.metadata.get_all("Provides-Extra") or ()):
+    has_extra = dist is None or name in (dist.metadata.get_all("Provides-Extra") or ())
+    if has_extra and (dist is None or dist.name == "oscine"):
+        return f"run: {install_command(name)}"
+    if has_extra:
         return f'run: pip install "{dist.name}[{name}]"'
     return f"run: pip install --force-reinstall {dist.name}"

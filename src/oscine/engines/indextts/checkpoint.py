@@ -35,6 +35,7 @@ from oscine.engines.indextts.layout import (
 from oscine.engines.protocol import Missing, Progress
 from oscine.engines.stored import HUB_NAME, caches, shards, snapshot, torch_records
 from oscine.errors import NotAvailable
+from oscine.extras import install_command
 
 _READ_WHOLE: Final = 4 << 20
 """Bytes of the longest file whose content goes into the version."""
@@ -66,7 +67,7 @@ class Checkpoint:
         self._kind = KINDS[model]
         self._settings = settings
         self._folder = self._kind.folder(settings)
-        self._install = f'pip install "oscine[{model}]"'
+        self._install = install_command(model)
         self._command = f"oscine download {model}"
 
     def version(self) -> str:

@@ -24,13 +24,13 @@ from oscine.engines.stored import (
     snapshot,
 )
 from oscine.errors import NotAvailable
+from oscine.extras import install_command
 
 SMALL: Final = "vibevoice/VibeVoice-1.5B-hf"
 LARGE: Final = "vibevoice/VibeVoice-7B-hf"
 COMMAND: Final = "oscine download vibevoice"
 
 _PACKAGES: Final = ("torch", "transformers", "diffusers", "accelerate", "huggingface_hub")
-_INSTALL: Final = 'pip install "oscine[vibevoice]"'
 _OLD_NAMES: Final = {
     "microsoft/vibevoice-1.5b": SMALL,
     "vibevoice/vibevoice-1.5b": SMALL,
@@ -51,7 +51,7 @@ def missing_packages() -> Missing | None:
     if not absent:
         return None
     what = f"the package{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
-    return Missing(what, _INSTALL)
+    return Missing(what, install_command("vibevoice"))
 
 
 class Unfit(NotAvailable):
@@ -111,7 +111,10 @@ class Checkpoint:
             return
         hub = _hub_name(self._path)
         if find_spec("huggingface_hub") is None:
-            raise NotAvailable(f"A download needs the package huggingface_hub; run: {_INSTALL}", code="download_failed")
+            raise NotAvailable(
+                f"A download needs the package huggingface_hub; run: {install_command('vibevoice')}",
+                code="download_failed",
+            )
         with hubs.in_one_sentence(hub, "MODEL_PATH"):
             _download(hub, progress)
         self.folder()

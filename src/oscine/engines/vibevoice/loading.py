@@ -16,6 +16,7 @@ from oscine.engines.protocol import Progress
 from oscine.engines.torchaudio import make_importable
 from oscine.engines.vibevoice.memory import bytes_per_slot
 from oscine.errors import NotAvailable
+from oscine.extras import install_command
 
 _WHOLE: Final = r"(?!model\.language_model\.).*"
 """What is never quantized, as transformers matches names: all but the layers of the language model. Coarse numbers in
@@ -130,7 +131,7 @@ def _quantization(bits: int, device: torch.device) -> Any:
         import bitsandbytes  # noqa: F401
     except ImportError:
         raise NotAvailable(
-            '--quantize needs bitsandbytes, which is not installed; run: pip install "oscine[quantize]"',
+            f"--quantize needs bitsandbytes, which is not installed; run: {install_command('quantize')}",
             param="quantize",
         ) from None
     if bits == 8:
