@@ -1,4 +1,4 @@
-"""RunPod's entry point; everything is in `oscine.runpod`. `python handler.py --warmup` loads the model and exits."""
+"""RunPod's entry point; everything is in `oscine.runpod`. `python handler.py --help` lists what it takes."""
 
 from __future__ import annotations
 

@@ -93,6 +93,11 @@ def set_default(name: str, value: str) -> None:
     os.environ.setdefault(name, value)
 
 
+def is_set(name: str) -> bool:
+    """Whether there is a variable that another package reads."""
+    return name in os.environ
+
+
 class Settings(BaseModel):
     """What a deployment decides, each by an environment variable; an empty one counts as unset.
 

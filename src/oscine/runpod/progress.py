@@ -89,8 +89,10 @@ class Reporter:
 async def _send(job: Mapping[str, Any], told: Mapping[str, Any]) -> None:
     """As the SDK's `progress_update`, which starts a thread that may still be sending when the job is done."""
     from runpod.http_client import AsyncClientSession
-    from runpod.serverless.modules.rp_http import send_result
+    from runpod.serverless.modules.rp_http import JOB_DONE_URL, send_result
 
+    if "://" not in JOB_DONE_URL:  # somebody tries the handler, and there is no platform
+        return
     once.set(True)
     async with AsyncClientSession() as session:
         await send_result(session, {"status": "IN_PROGRESS", "output": dict(told)}, job)

@@ -1,19 +1,21 @@
-"""Starts the worker: `python handler.py [--warmup]`."""
+"""Starts the worker: `python handler.py [--warmup]`, and what RunPod's own package takes beside."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from oscine.config import Settings, set_default
+from oscine.config import Settings, is_set, set_default
 from oscine.errors import NotAvailable, OscineError
 from oscine.heap import keep_heaps_few
-from oscine.runpod import heartbeat
+from oscine.runpod import heartbeat, trial
 from oscine.runpod.checks import fitness_checks
 from oscine.runpod.draining import Drain
 from oscine.runpod.handler import make_handler
@@ -26,19 +28,25 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Load the engine and take jobs until the platform ends the worker; with `--warmup`, only load it. Exit code."""
+    """Load the engine and take jobs until the platform ends the worker. Exit code.
+
+    With `--warmup` it only loads the engine; where the platform did not start it, it does one job, see `trial`. Raises
+    SystemExit where an argument is nobody's.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("oscine").setLevel(logging.INFO)
     keep_heaps_few()
     signal.signal(signal.SIGTERM, _end)
-    warmup = "--warmup" in arguments
+    asked = _understood(arguments)
+    warmup = asked.warmup
     try:
         settings = Settings.from_env()
+        job = trial.given(asked.test_input or None) if _is_trial(asked) else None
         if warmup:
             settings = settings.model_copy(update={"preload": "always"})
         worker = Worker(Studio(settings, on_progress=_told))
         worker.store  # noqa: B018 - a configuration that cannot be is told before a job finds it
-        if not warmup:
+        if not warmup and job is None:
             _begin_to_import_the_sdk()
         prepare(worker)
     except OscineError as error:
@@ -48,6 +56,11 @@ def main(arguments: Sequence[str]) -> int:
         log.info("warm")
         worker.studio.close()
         return 0
+    if job is not None:
+        try:
+            return trial.tried(worker, job, Path())
+        finally:
+            worker.studio.end(5.0)
     take_jobs(worker)
     return 0
 
@@ -103,6 +116,26 @@ def take_jobs(worker: Worker) -> None:
         runpod.serverless.start(config)
     finally:
         worker.studio.end(5.0)
+
+
+def _understood(arguments: Sequence[str]) -> argparse.Namespace:
+    if set(arguments) <= {"--warmup"}:  # whoever is in a hurry does not wait for the SDK to be imported
+        return argparse.Namespace(warmup=bool(arguments), test_input=None, rp_serve_api=None)
+    _quieten_the_sdk()
+    from runpod.serverless import parser
+
+    own = argparse.ArgumentParser(
+        "handler.py", description="Takes the jobs of a RunPod endpoint.", parents=[parser], add_help=False
+    )
+    own.add_argument("--warmup", action="store_true", help="Load the engine and end.")
+    return own.parse_args(arguments)
+
+
+def _is_trial(asked: argparse.Namespace) -> bool:
+    """Whether the job comes from whoever started this, as the SDK tells it."""
+    if asked.warmup or asked.rp_serve_api or is_set("RUNPOD_REALTIME_PORT"):
+        return False
+    return bool(asked.test_input) or not is_set("RUNPOD_WEBHOOK_GET_JOB")
 
 
 def _end(_number: int, _frame: object) -> None:
