@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from oscine.engines.indextts.engine import MOST_TOKENS, IndexTTS2Engine, IndexTT
 from oscine.errors import NotAvailable
 from tests.engines.contract import quiet
 from tests.engines.indextts import tiny
-from tests.engines.indextts.reference import said, utterance
+from tests.engines.indextts.reference import model_of, said, utterance
 
 IMPORTED = """
 import logging, sys, warnings
@@ -108,3 +109,37 @@ def test_loading_puts_back_what_it_changed(home: Path, unwritten: None) -> None:
         engine.close()
     after = [getattr(module, name) for name in names]
     assert [*after, module.TextNormalizer.load, module_25.ensure_models_available] == before
+
+
+def test_no_first_weights_are_drawn_for_what_the_checkpoint_holds_all_weights_of(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    drawn: list[object] = []
+
+    class Draws(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, _types: Any, given: Any = (), more: Any = None) -> Any:
+            drawn.extend([function] if str(function).startswith(("aten.normal_", "aten.uniform_")) else [])
+            return function(*given, **(more or {}))
+
+    module = packages.indextts()
+    made_with: Any = module.UnifiedVoice
+
+    class Watched(made_with):  # type: ignore[misc]
+        def __init__(self, **config: object) -> None:
+            with Draws():  # type: ignore[no-untyped-call]
+                super().__init__(**config)
+
+    monkeypatch.setattr(module, "UnifiedVoice", Watched)
+    engine = IndexTTS2Engine(tiny.settings(home))
+    engine.load(quiet)
+    assert drawn == []
+    assert module.UnifiedVoice is Watched, "others who use the package have it as it was"
+    stored = torch.load(engine._checkpoint.files().folder / "gpt.pth", weights_only=True)
+    loaded = model_of(engine).loaded.gpt.state_dict()
+    assert stored.keys() <= loaded.keys()
+    assert all(torch.equal(loaded[name], stored[name]) for name in stored)
+    assert len(said(engine, utterance(steps=1, fast=True)))
+    engine.close()

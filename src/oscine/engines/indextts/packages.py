@@ -9,6 +9,7 @@ were made for. `indextts2-inference` (module `indextts`):
 * It compiles the grammars of two languages when it is constructed, into its own folder: see `grammars`.
 * It finds auxiliary models by asking the Hub each time: it is given the files instead.
 * It loads all layers of w2v-BERT and reads the 17th: the others are left out.
+* It draws the 870 million first weights of its GPT, and then loads all of them: nothing is drawn.
 
 `indextts25-inference` (module `indextts25`) is given its files too, and the same grammars: its own are kept pickled.
 """
@@ -28,6 +29,7 @@ from oscine.engines.indextts.checkpoint import Files
 from oscine.engines.indextts.grammars import LANGUAGES, Grammars
 from oscine.engines.torchaudio import make_importable
 from oscine.errors import NotAvailable
+from oscine.extras import install_command
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def check_version(package: str, extra: str) -> None:
     if found != made_for:
         here = f"{package} {found} is installed" if found else f"{package} is not installed"
         raise NotAvailable(
-            f'This Oscine speaks with {package} {made_for}, and {here}; run: pip install "oscine[{extra}]"',
+            f"This Oscine speaks with {package} {made_for}, and {here}; run: {install_command(extra)}",
             code="wrong_version",
         )
 
@@ -92,6 +94,8 @@ def quiet() -> Iterator[None]:
 @contextmanager
 def with_files_of_two(module: ModuleType, files: Files, semantic_codec: Path) -> Iterator[None]:
     """Let `IndexTTS2` be constructed from these files, without the parts that are loaded when they are needed."""
+    from oscine.engines.indextts.undrawn import undrawn
+
     places = {"semantic_codec/model.safetensors": semantic_codec, "campplus_cn_common.bin": files.campplus}
     extractor = module.SeamlessM4TFeatureExtractor
     vocoder = module.bigvgan.BigVGAN.from_pretrained
@@ -109,6 +113,7 @@ def with_files_of_two(module: ModuleType, files: Files, semantic_codec: Path) ->
             ),
             build_semantic_model=lambda statistics: _semantic_model(files.w2v_bert, statistics),
             QwenEmotion=lambda _folder: None,
+            UnifiedVoice=undrawn(module.UnifiedVoice),  # all of whose weights must be in the checkpoint
             bigvgan=SimpleNamespace(
                 BigVGAN=SimpleNamespace(from_pretrained=lambda _name, **options: vocoder(str(files.bigvgan), **options))
             ),
