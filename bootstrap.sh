@@ -260,7 +260,7 @@ beat() {
     while kill -0 $$; do
         read -r owner _ <"$lock_folder/beat" && [ "$owner" = "$token" ] || exit
         count=$((count + 1))
-        echo "$token $count" >"$lock_folder/beat"
+        echo "$token $count" 1<>"$lock_folder/beat" # in place: it is never empty
         # A `sleep` would be a process that outlives this one.
         read -rt $((stale / 6 + 1)) <> <(:) || true
     done
