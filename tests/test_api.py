@@ -20,6 +20,7 @@ import pytest
 import oscine
 from oscine import AsyncOscine, Cancel, Oscine, OscineError, Report, Speech, Waveform
 from oscine.config import Settings
+from oscine.delivery.choice import format_of
 from oscine.errors import Cancelled, InvalidRequest
 from oscine.request import Options, field_names
 from oscine.synthesis.studio import Studio
@@ -185,6 +186,27 @@ def test_a_file_keeps_the_seed_it_was_written_with_also_one_that_was_asked_for(s
             oscine.save("One sentence.", path, seed=6, on_progress=fail)
         assert oscine.save("One sentence.", path).seed == 5, "what failed did not write it"
         assert oscine.save("One sentence.", path, seed=7).seed == oscine.save("One sentence.", path).seed == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "told"),
+    [
+        ("x.m4b", None, "files of .m4b are not written; end it in one of .mp3, .opus"),
+        ("x.M4A", "aac", "files of .m4a are not written"),
+        ("x.mp3", "aac", ".mp3 is the ending of mp3, but format asks for aac"),
+        ("x.ogg", "flac", ".ogg is the ending of opus, but format asks for flac"),
+        ("x.txt", None, "must end in one of .mp3, .opus, .aac, .flac, .wav, .pcm, .ogg, .oga, .wave, .raw"),
+    ],
+)
+def test_no_file_is_called_what_it_is_not(name: str, format: str | None, told: str):
+    with pytest.raises(InvalidRequest, match=re.escape(told)) as caught:
+        format_of(Path(name), format)
+    assert caught.value.param == "output"
+
+
+@pytest.mark.parametrize(("name", "format"), [("x.oga", "opus"), ("x.wave", "wav"), ("x.raw", "pcm"), ("x.y", "flac")])
+def test_a_format_may_have_several_endings(name: str, format: str):
+    assert format_of(Path(name), format) == format_of(Path(name), None, format) == format
 
 
 def test_captions_that_cannot_be_written_leave_the_audio_as_it_was(

@@ -45,7 +45,7 @@ def test_tags_stay_away_where_they_are_not_wanted(machine: Machine):
     assert set(tags_of(machine.work / "out.flac")) <= {"encoder"}
 
 
-def test_the_format_given_wins_over_the_name_and_names_the_file_where_no_name_is_given(machine: Machine):
+def test_the_format_given_needs_no_ending_and_names_the_file_where_no_name_is_given(machine: Machine):
     done(machine.oscine("say", TEXT, "--format", "FLAC"))
     assert (machine.work / "speech.flac").read_bytes()[:4] == b"fLaC"
     done(machine.oscine("say", TEXT, "--format", "wav", "-o", "speech"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from oscine.audio.formats import Format, bitrate_for
 from oscine.errors import InvalidRequest
@@ -10,16 +11,28 @@ from oscine.synthesis.plan import Plan
 
 
 def format_of(path: Path, format: object, otherwise: object = None) -> Format:
-    """The format of a file: the one that was asked for, else the one of its name, else `otherwise`."""
+    """The format of a file: the one that was asked for, else the one of its name, else `otherwise`.
+
+    Raises InvalidRequest where the name's ending promises another one.
+    """
     ending = path.suffix.lower().lstrip(".")
-    ending = {"ogg": "opus", "wave": "wav", "raw": "pcm"}.get(ending, ending)
-    if format is None and ending in {known.value for known in Format}:
-        return Format(ending)
+    named = _ENDINGS.get(ending)
+    endings = ", ".join(f".{each}" for each in _ENDINGS)
+    if ending in _NOT_WRITTEN:
+        raise InvalidRequest(f"output: files of .{ending} are not written; end it in one of {endings}.", param="output")
+    if format is None and named is not None:
+        return named
     wanted = otherwise if format is None else format
     if wanted is None:
-        names = ", ".join(f".{known.value}" for known in Format)
-        raise InvalidRequest(f"output must end in one of {names}, or format must be given.", param="output")
-    return file_format(wanted)
+        raise InvalidRequest(f"output must end in one of {endings}, or format must be given.", param="output")
+    chosen = file_format(wanted)
+    if named is not None and named is not chosen:
+        raise InvalidRequest(
+            f"output: .{ending} is the ending of {named.value}, but format asks for {chosen.value}; leave format out,"
+            f" or end the name in .{chosen.value}.",
+            param="output",
+        )
+    return chosen
 
 
 def file_format(format: object) -> Format:
@@ -51,6 +64,17 @@ def bitrate_of(plan: Plan, format: Format, rate: int, asked: int | None) -> int 
     elif used != asked:
         plan.warn(f"The format {format.value} at {rate} Hz has no such bitrate; {used // 1000} kbit/s was used.")
     return used
+
+
+_ENDINGS: Final = {
+    **{each.value: each for each in Format},
+    "ogg": Format.OPUS,
+    "oga": Format.OPUS,
+    "wave": Format.WAV,
+    "raw": Format.PCM,
+}
+_NOT_WRITTEN: Final = frozenset({"m4a", "m4b", "mp4", "aif", "aiff", "caf", "mka", "webm", "wma"})
+"""Endings of containers that no format here is in, such as MP4: nobody would open what is called so and is not."""
 
 
 def _is_pcm_16(format: object) -> bool:
