@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from oscine.audio.waveform import Samples
 from oscine.config import Settings
 from oscine.engines.hibari_network import Network
 from oscine.engines.hibari_sound import sound_of
+from oscine.engines.hibari_text import GUARD, readable, sentences
 from oscine.engines.noise import TableNoise, prepared
 from oscine.engines.protocol import (
     LATER,
@@ -55,13 +55,10 @@ SPEED_RANGE: Final = (0.5, 2.0)
 """What hibari's README gives for `speed`; outside, its prosody breaks down."""
 LIMIT_CHARS: Final = 380
 """hibari itself splits sentences above 400 phonemes, which in English are about as many characters."""
-LONGEST_NUMBER: Final = 15
-"""Digits of the longest number that is said as one; hibari has no words above 10**36, and nobody follows them."""
 LOOK_S: Final = 0.003
 """How often an idle worker looks for what came meanwhile."""
 TURN_S: Final = 0.01
 """How often it is asked whether something more urgent than what was to be next has come."""
-_DIGITS: Final = re.compile(r"[\d,]+")
 
 
 class _Unreadable(Exception):
@@ -78,6 +75,19 @@ class _Voice:
     reader: Hibari
     """Its text stage."""
     network: Network
+
+    def read(self, text: str) -> list[str]:
+        """The phonemes of each sentence."""
+        if self.reader._g2p is None:
+            from hibari import voices
+
+            self.reader._g2p = _phonemizer(british=bool(voices.VOICES[self.reader.voice]["british"]))
+        return list(self.reader.phonemize(readable(text, self._knows)))
+
+    def _knows(self, word: str) -> bool:
+        from hibari.g2p import Context
+
+        return self.reader.g2p.lexicon.get_word(word, "NN", None, Context())[0] is not None
 
     def say(self, phonemes: str, speed: float, noise: TableNoise) -> Samples:
         """The samples of one sentence."""
@@ -207,12 +217,12 @@ class HibariEngine:
         voice = self._loaded(lane.utterance.prompts[turn.speaker].name)
         with self._phonemizing:
             try:
-                sentences = voice.reader.phonemize(_digit_by_digit(turn.text))
+                said = voice.read(turn.text)
             except Exception as error:
                 raise _Unreadable(type(error).__name__) from error
         noise = TableNoise(lane.utterance.seed)
         parts: list[Samples] = []
-        for phonemes in sentences:
+        for phonemes in said:
             if lane.stop.is_set():
                 break
             parts.append(voice.say(phonemes, lane.utterance.speed, noise))
@@ -223,18 +233,6 @@ class HibariEngine:
             if name not in self._voices:
                 self._voices[name] = _voice(name)
             return self._voices[name]
-
-
-def _digit_by_digit(text: str) -> str:
-    """Long runs of digits apart, so that they are read one by one; phonemes that are given in the text stay."""
-
-    def apart(run: re.Match[str]) -> str:
-        digits = run[0].replace(",", "")
-        if len(digits) <= LONGEST_NUMBER:
-            return run[0]
-        return " ".join(digits) + ("," if run[0].endswith(",") else "")
-
-    return _DIGITS.sub(apart, text)
 
 
 def _is_over(lane: _Lane) -> bool:
@@ -269,6 +267,7 @@ def _voice(name: str) -> _Voice:
     # pyproject.toml pins.
     reader = Hibari.__new__(Hibari)
     reader.voice, reader.model_path, reader._g2p = name, path, None
+    reader.split_sentences = sentences
     reader.vocab = json.loads((Path(ASSETS) / "vocab.json").read_text(encoding="utf-8"))
     return _Voice(reader, Network(path))
 
@@ -282,8 +281,13 @@ def _is_here(name: str) -> bool:
 
 def _phonemizer(*, british: bool) -> object:
     from hibari.g2p import G2P
+    from hibari.g2p.normalize import normalize
 
-    return G2P(british=british)
+    class Phonemizer(G2P):  # type: ignore[misc]  # the package has no types
+        def __call__(self, text: str) -> str:
+            return str(super().__call__(normalize(text).replace(GUARD, ""), normalize_text=False))
+
+    return Phonemizer(british=british)
 
 
 def _describe(workers: int) -> EngineInfo:

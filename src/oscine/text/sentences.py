@@ -14,7 +14,23 @@ _MARKER: Final = re.compile(r"[(\[]?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})[.)\]]{1,2
 _ABBREVIATION: Final = re.compile(
     r"(?:^|[\s(\"'“])(?:e\.g|i\.e|cf|vs|approx|ca|al|etc|resp|incl|esp|viz|[A-Za-z])\.$", re.IGNORECASE
 )
-_TITLE: Final = re.compile(r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Capt|Lt|Sgt|Col|Gen|Messrs)\.$")
+_TITLE: Final = re.compile(
+    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Mx|Dr|Prof|Rev|Capt|Lt|Sgt|Col|Gen|Messrs|Wm|Chas|Geo|Thos|Jas|Robt|Benj"
+    r"|MR|MRS|MS|DR|PROF|REV|CAPT|COL|GEN)\.$"
+)
+_MONTHS: Final = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+_PARTS: Final = "vols?|pp|chap|figs?|eqs?|eqns?|secs?|sect|arts?|eds?|approx|est|tab|dept|ext|tel"
+_COUNTED: Final = re.compile(
+    rf"(?:^|[\s(\"'“-])(?:{_PARTS}|nos?|p|chs?|par|ca|max|min|ver|st|lbs?|oz|ft|(?<!he )\d{{1,2}}s"
+    rf"|Vols?|Nos?|Pp?|Chs?|Chap|Figs?|Eqs?|Eqns?|Secs?|Sect|Art|Approx|Ca|Ed|Tab|Ver|Ext|Tel|{_MONTHS})\.$"
+)
+"""Before a number or a bracket, no end of a sentence."""
+_SHORT: Final = re.compile(
+    rf"(?:^|[\s(\"'“-])(?:{_PARTS}|nos|op|recd|inst|ult|trans|wt|ht|\d+(?:[sd]|lb|oz|ft|yds?)|{_MONTHS}"
+    r"|Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun|Vols?|Figs?|Eqs?|Sect?|Chap|Ltd|Inc|Co|Corp|Bros|Jr|Sr|Dept|Univ|Ave|Blvd"
+    r"|Rd|St|Mt|Ph\.D|M\.D|Esq)\.$"
+)
+"""Before a word in small letters, no end of a sentence."""
 _INITIALS: Final = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.){1,3}$")
 
 
@@ -106,11 +122,12 @@ def _belongs(text: str, start: int, end: int, following: str) -> bool:
         if bare[-1] == ".":
             return (
                 bool(_TITLE.search(bare))
-                or (first.islower() and bool(_ABBREVIATION.search(bare)))
+                or (first.islower() and bool(_ABBREVIATION.search(bare) or _SHORT.search(bare)))
+                or ((first.isdigit() or first in ("(", "[")) and bool(_COUNTED.search(bare)))
                 or bool(_INITIALS.search(bare) and _is_name(following))
             )
         return first.islower() and bare[-1] in CLOSERS
-    if bare[-1] != "." or not first.isalnum():
+    if bare[-1] != "." or not (first.isalnum() or (first == "-" and following[1:2].isalnum())):
         return False
     return bare[-2] in _BEFORE_NAME or (bare[-2].isalnum() and not is_wide(bare[-2]))
 
