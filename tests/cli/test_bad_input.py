@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import wave
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -69,6 +70,13 @@ OPTIONS: dict[str, tuple[list[str], str, str]] = {
 }
 
 
+def zipped(name: str, content: bytes) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr(name, content)
+    return written.getvalue()
+
+
 FILES: dict[str, tuple[bytes, str, str]] = {
     "100,001 letters": (b"a" * 100_001, "text", "--max-text"),
     "100,005 letters in words": (b"word " * 20_001, "text", "--max-text"),
@@ -76,6 +84,10 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "Latin-1": ("Grüße".encode("latin-1"), "file", "iconv"),
     "UTF-16": ("Good morning.".encode("utf-16"), "file", "iconv"),
     "binary": (b"\x80\x81\x82", "file", "iconv"),
+    "a PDF": (b"%PDF-1.4\nAll of it is ASCII.", "file", "is a PDF, not plain text"),
+    "an EPUB": (zipped("mimetype", b"application/epub+zip"), "file", "is an EPUB, not plain text; convert it first"),
+    "a Word document": (zipped("word/document.xml", b"<w:p>Good morning.</w:p>"), "file", "pandoc -t plain"),
+    "an archive": (zipped("chapter.txt", b"Good morning."), "file", "unzip"),
     "UTF-8 of a surrogate": (b"\xed\xa0\x80 hello", "file", "iconv"),
     "an empty file": (b"", "text", "word"),
     "only a byte order mark": (b"\xef\xbb\xbf", "text", "word"),

@@ -233,8 +233,8 @@ def _play_from_file(oscine: Oscine, source: str | Iterable[str], options: dict[s
 
 def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> str | Iterable[str]:
     """The text, or, where it is heard while it arrives, an iterator over standard input."""
-    from oscine.delivery.lexicons import MAX_FILE_BYTES, read_text
-    from oscine.text.measure import decode_stream, decode_utf8
+    from oscine.delivery.lexicons import MAX_FILE_BYTES, plain_text, read_text
+    from oscine.text.measure import decode_stream
 
     if text is not None and file is not None:
         raise InvalidRequest("text: give TEXT or --file, not both.", param="text")
@@ -252,7 +252,7 @@ def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> s
         raise InvalidRequest(
             f"text on standard input is longer than {limit} characters; raise --max-text.", param="text"
         )
-    return decode_utf8(data, name="standard input")
+    return plain_text(data, "standard input")
 
 
 def _arriving() -> Iterator[bytes]:

@@ -40,4 +40,29 @@ def read_text(file: Path, field: str) -> str:
         raise InvalidRequest(f"{field}: {file} cannot be read ({why}); name a file that can.", param=field) from None
     if len(data) > MAX_FILE_BYTES:
         raise InvalidRequest(f"{field}: {file} is larger than 256 MB; split it.", param=field)
-    return decode_utf8(data, name=field)
+    return plain_text(data, field)
+
+
+def plain_text(data: bytes, name: str) -> str:
+    """The text of what a file holds. Raises InvalidRequest, which for a document says how it becomes plain text."""
+    for begins, holds, kind, command in _DOCUMENTS:
+        if data.startswith(begins) and holds in data:
+            raise InvalidRequest(
+                f"{name} is {kind}, not plain text; convert it first, for example with `{command}`.", param=name
+            )
+    return decode_utf8(data, name=name)
+
+
+_ZIP: Final = b"PK\x03\x04"
+_PANDOC: Final = "pandoc -t plain --wrap=none -o text.txt FILE"
+_DOCUMENTS: Final = (
+    (b"%PDF-", b"", "a PDF", "pdftotext FILE text.txt"),
+    (_ZIP, b"application/epub+zip", "an EPUB", _PANDOC),
+    (_ZIP, b"application/vnd.oasis.opendocument.text", "an OpenDocument text", _PANDOC),
+    (_ZIP, b"word/document.xml", "a Word document", _PANDOC),
+    (_ZIP, b"", "a ZIP archive", "unzip FILE"),
+    (b"{\\rtf", b"", "an RTF document", _PANDOC),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"", "a document of an office program", "soffice --convert-to txt FILE"),
+    (b"\x1f\x8b", b"", "compressed", "gunzip FILE"),
+)
+"""How a document begins, what else is in it, what it is, and what makes text of it."""
