@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oscine.text.hidden import FRONT_LEFT_OUT
 from oscine.text.script import read
 
 LEFT_OUT = "Comments, scripts and styles in the text were left out."
@@ -77,9 +78,29 @@ def test_tildes_between_scenes_hide_no_scene(gap: str, live: bool) -> None:
     assert warnings == []
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_front_matter_is_left_out_with_a_warning(live: bool) -> None:
+    text = "---\ntitle: My post\ndate: 2024-01-01\ntags:\n  - a\n- b\n\n# note\n---\n\n# Hello\n\nText.\n"
+    assert said(text, live=live) == (["Hello.", "Text."], [FRONT_LEFT_OUT])
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    ["---\nAlice: Hello.\nBob: Hi.\n---\nAlice: Bye.", "---\ntitle: One.\n\nTwo.", "---\nOne.\n---\nTwo.",
+     "One.\n---\ntitle: Two.\n---\nThree.", "---", "---\ntitle: never closed"],
+)  # fmt: skip
+def test_dashes_at_the_start_hide_nothing_else(text: str, live: bool) -> None:
+    spoken, warnings = said(text, live=live)
+    assert FRONT_LEFT_OUT not in warnings
+    assert sum(
+        line.rstrip(".").split(": ")[-1] in " ".join(spoken) for line in text.split("\n") if ":" in line
+    ) == text.count(":")
+
+
 LINES = st.sampled_from(
     ["Words here.", "", "```", "~~~", "~~~~", "````", "<!-- one", "two -->", "<script>", "</script> three",
-     "<style> x </style>", "x `<!--` y", "> ```", "a | b"]
+     "---", "title: Words", "<style> x </style>", "x `<!--` y", "> ```", "a | b"]
 )  # fmt: skip
 
 

@@ -31,6 +31,9 @@ def test_comparisons_are_no_tags(text: str) -> None:
         "<input disabled/><br />One two.",
         '<div\ndata-x="1">One two.</div>'.replace("\n", " "),
         "One <!-- nothing --> two.",
+        "<!DOCTYPE html>\n<html lang='en'>\n<body>\n<main>One two.</main>\n</body>\n</html>",
+        "<html><head><title>T</title><style>p {}</style></head><body><p>One two.</p></body></html>",
+        "<?xml version='1.0'?>\n<html>\n<head>\n<meta charset='utf-8'>\n<title>T</title>\n</head>\nOne two.</html>",
     ],
 )
 def test_tags_are_not_spoken(text: str) -> None:

@@ -109,6 +109,7 @@ def test_repeated_punctuation_shrinks_and_words_stay(written: str, read: str) ->
         ("访问https://example.com查看", "访问example dot com查看"),
         ("http://user:secret@example.com:8080/x", "example dot com slash x"),
         ("Hello there.How are you? U.S.A. 3.14 v1.2.3", "Hello there.How are you? U.S.A. 3.14 v1.2.3"),
+        ("See <https://fsf.org/> and <http://example.com/a>.", "See fsf dot org and example dot com slash a."),
         ("jane.doe+x@example.co.uk", "jane dot doe plus x at example dot co dot uk"),
         ("write to <john_b@x-y.org>!", "write to john underscore b at x-y dot org!"),
         ("meet @ noon, @oscine", "meet @ noon, @oscine"),
@@ -163,6 +164,30 @@ def test_signs_that_are_no_markup_survive(text: str) -> None:
     assert normalise(text) == text
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("He said so.[12] Then he left.", "He said so. Then he left."),
+        ("He said “so.”[1][2] Then, he left.[a]", 'He said "so." Then, he left.'),
+        ("He said so.[[3]](#cite-3) Then, in 1999[4], he left[5, 6].", "He said so. Then, in 1999, he left."),
+        ("He said so.¹ Then he left².", "He said so. Then he left."),
+        ("He said so.† Then he left,‡ again.[citation needed]", "He said so. Then he left, again."),
+        ("17 st. 3 lb.[1] His beard", "17 st. 3 lb. His beard"),
+    ],
+)
+def test_marks_of_footnotes_are_left_out(written: str, read: str) -> None:
+    assert normalise(written) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Take a[1] and x[i].", "items[1] = 3", "The list[1] is short.", "As shown in [1], it holds.", "[1] About 109 kg.",
+     "5 m² and 3 km².", "x² + y² = z²", "10² and sin² x", "[laughs] yes.", "f(x)[1] is"],
+)  # fmt: skip
+def test_brackets_and_raised_numbers_that_are_content_stay(text: str) -> None:
+    assert normalise(text) == text
+
+
 def test_phonemes_pass_untouched_when_asked_and_leave_the_word_otherwise() -> None:
     text = "[Oscine](/ˈɑːsiːn/) — see [guide](/guide/)"
     assert normalise(text, marks={"phonemes"}) == "[Oscine](/ˈɑːsiːn/) — see guide"
@@ -177,6 +202,7 @@ def test_phonemes_pass_untouched_when_asked_and_leave_the_word_otherwise() -> No
         ("controls", "s\u200bo"),
         ("emoji", "so 😀"),
         ("markdown", "**so**"),
+        ("footnotes", "so.[1]"),
         ("urls", "https://so.com"),
         ("emails", "so@so.com"),
         ("repeats", "so!!!"),

@@ -87,7 +87,8 @@ _ACRONYMS_WORDS: Final = (
 _ACRONYMS: Final = frozenset(_ACRONYMS_WORDS.split())
 """Acronyms that are spelt, though they might be words."""
 _TITLES_WORDS: Final = (
-    "MR MRS MS DR ST PROF REV CAPT COL GEN GOV SGT LT HON MESSRS JR SR VOL CH NO FIG MT WM CO LTD INC BROS"
+    "MR MRS MS DR ST PROF REV CAPT COL GEN GOV SGT LT HON MESSRS JR SR VOL CH NO FIG MT WM CO LTD INC BROS JAN FEB APR "
+    "AUG SEPT OCT NOV DEC"
 )
 _TITLES: Final = frozenset(_TITLES_WORDS.split())
 _ROMAN: Final = re.compile(r"(?=[IVXLC])(?:C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")

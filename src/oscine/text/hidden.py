@@ -31,7 +31,7 @@ def visible(
 
     `cut`: the text goes on after the last piece, so a block that is open there is hidden.
     """
-    source = _Source(pieces)
+    source = _Source(_without_front_matter(pieces, warn))
     nowhere: dict[str, tuple[int, float]] = {}
     """By sign: no end for blocks of this length or longer up to this piece."""
     for piece in source:
@@ -81,6 +81,7 @@ def visible(
 
 CODE_LEFT_OUT: Final = "Blocks of code in the text were left out."
 COMMENTS_LEFT_OUT: Final = "Comments, scripts and styles in the text were left out."
+FRONT_LEFT_OUT: Final = "The front matter of the text, its title, author and such, was left out."
 
 
 class _Block(NamedTuple):
@@ -115,12 +116,46 @@ class _Source(Iterator[Piece | Idle]):
 
 _BLANK: Final = Piece("", True, True)
 _FENCE: Final = re.compile(r"[ \t>]{0,20}+(?:[-*+] )?+(`{3,}+|~{3,}+)(.*)", re.DOTALL)
-_OPENING: Final = re.compile(r"<(!--|(?:script|style)(?=[\s>]))", re.IGNORECASE)
+_OPENING: Final = re.compile(r"<(!--|(?:script|style|head)(?=[\s>]))", re.IGNORECASE)
 _CLOSING: Final = {
     "!--": re.compile(r"-->"),
     "script": re.compile(r"</script\s*+>", re.IGNORECASE),
     "style": re.compile(r"</style\s*+>", re.IGNORECASE),
+    "head": re.compile(r"</head\s*+>", re.IGNORECASE),
 }
+
+
+def _without_front_matter(pieces: Iterable[Piece | Idle], warn: Callable[[str], None]) -> Iterator[Piece | Idle]:
+    """The lines without the YAML between two lines of dashes that a file may start with."""
+    source = iter(pieces)
+    held: list[Piece | Idle] = []
+    known = False
+    for piece in source:
+        held.append(piece)
+        if isinstance(piece, Idle):
+            continue
+        text = piece.text.rstrip()
+        first = not any(isinstance(one, Piece) for one in held[:-1])
+        if first and text.removeprefix("\ufeff") == "---" and piece.starts and piece.ends:
+            continue
+        if not first and text in ("---", "...") and piece.starts and known:
+            warn(FRONT_LEFT_OUT)
+            held = [_BLANK, *(one for one in held if isinstance(one, Idle))]
+            break
+        if first or not piece.starts or not _YAML.fullmatch(text) or len(held) > _LONGEST_FRONT:
+            break
+        known = known or bool(_FRONT.match(text))
+    yield from held
+    yield from source
+
+
+_LONGEST_FRONT: Final = 300
+_YAML: Final = re.compile(r"[ \t]*+(?:#.*|- .*|[\w.-]{1,60}+:(?: .*)?|[ \t].*)?")
+_FRONT: Final = re.compile(
+    r"(?:title|layout|date|author|authors|tags|categories|category|description|slug|permalink|draft|lang|language|"
+    r"keywords|published|summary|subtitle|aliases|weight|sidebar_position|nav_order|publish|created|updated):",
+    re.IGNORECASE,
+)
 
 
 def _opening(

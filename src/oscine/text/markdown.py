@@ -93,7 +93,7 @@ _ATTRIBUTES: Final = (
 )
 """The rest of a tag, by which it is told from `a<b and c>d`."""
 _BLOCK_TAG: Final = re.compile(
-    rf"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|hr|blockquote|table|section|article|header|footer){_ATTRIBUTES}",
+    rf"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|hr|blockquote|table|section|article|header|footer|html|head|title|body|main|nav|aside|figure|figcaption|dl|dt|dd|pre){_ATTRIBUTES}",
     re.IGNORECASE,
 )
 _ANY: Final = re.compile(r"[*_`~<&\\\]]")
@@ -106,15 +106,17 @@ _LINK: Final = re.compile(rf"\[([^\[\]]{{0,500}}+)\]{_TARGET}")
 _REFERENCE: Final = re.compile(rf"\[([^\[\]]{{1,500}}+)\] ?\[[^\[\]{SIGNS}]{{0,100}}+\]")
 _FOOTNOTE: Final = re.compile(rf"\[\^[^\[\]\s{SIGNS}]{{1,50}}+\]:?")
 _ELEMENTS: Final = (
-    "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|br|button|caption|center|cite|code|col|dd|del|details|dfn|div|dl|dt|em|"
-    "figcaption|figure|font|footer|form|h[1-6]|header|hr|i|iframe|img|input|ins|kbd|label|li|main|mark|nav|ol|option|p|picture|pre|q|rp|rt|ruby|s|"
-    "samp|section|select|small|source|span|strike|strong|sub|summary|sup|svg|table|tbody|td|tfoot|th|thead|time|tr|tt|u|ul|var|video|wbr"
+    "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|body|br|button|caption|center|cite|code|col|dd|del|details|dfn|div|dl|dt|em|"
+    "figcaption|figure|font|footer|form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|kbd|label|li|main|mark|meta|nav|noscript|ol|option|p|picture|pre|q|rp|rt|ruby|s|"
+    "samp|section|select|small|source|span|strike|strong|sub|summary|sup|svg|table|tbody|td|tfoot|th|thead|time|title|tr|tt|u|ul|var|video|wbr"
 )
 _INLINE: Final = re.compile(
-    r"(?P<url>(?:https?://|ftp://)[^\s<>*`]++)"
+    r"<(?P<link>(?:https?|ftp)://[^\s<>]++)>"
+    r"|(?P<url>(?:https?://|ftp://)[^\s<>*`]++)"
     r"|(?P<escape>\\[\\`*_{}\[\]()#+\-.:!|~>\"'<&])"
     r"|(?<!`)(?P<ticks>`++)(?:(?P<code>[^`]{1,400}+)(?P=ticks)(?!`))?"
     rf"|<(?P<auto>[^\s<>@]{{1,64}}+@[^\s<>@]{{1,255}}+)>|</?(?P<tag>{_ELEMENTS}){_ATTRIBUTES}"
+    r"|<(?P<declared>!doctype\s[^<>]{1,300}+|\?xml\s[^<>]{1,300}+)>"
     r"|(?P<comment><!--(?:(?!-->|<!--)(?s:.))*+-->)"
     r"|(?P<stars>\*++)|(?P<lines>_++)|(?P<strike>~~+)",
     re.IGNORECASE,
@@ -126,11 +128,13 @@ _CLOSING: Final = "\"'”’»)]}.,;:!?…*_~`—–-"
 
 def _inline(found: re.Match[str]) -> str:
     kind = found.lastgroup
+    if kind == "link":
+        return found["link"]
     if kind == "url":
         return found[0]
     if kind == "escape":
         return found[0][1]
-    if kind == "comment":
+    if kind in ("comment", "declared"):
         return " "
     if kind == "code":
         return found["code"].strip()

@@ -30,6 +30,8 @@ class Rules:
     """Emoji and pictographs go; a keycap leaves its digit."""
     markdown: bool = True
     """Markdown and HTML leave their text; code blocks are left out."""
+    footnotes: bool = True
+    """Marks of footnotes go: `[12]` and raised numbers right after a sentence or a word."""
     urls: bool = True
     """Web addresses are read as "example dot com slash docs"."""
     emails: bool = True
@@ -64,6 +66,8 @@ def normalise(
         text = drop_emoji(text)
     if rules.controls:
         text = drop_controls(text)
+    if rules.footnotes:
+        text = drop_footnotes(text)
     if rules.markdown:
         text = strip_inline(text)
     if rules.urls:
@@ -109,6 +113,21 @@ def drop_controls(text: str) -> str:
     return unicodedata.normalize("NFC", _MARK_FLOOD.sub(_few_marks, text))
 
 
+def drop_footnotes(text: str) -> str:
+    """Without the marks of footnotes, so that a sentence ends before them.
+
+    `a[1]`, `m²`, `as in [1]` and a `[1]` that opens a line are content and stay.
+    """
+    if "]" in text:
+        text = _NOTE_AFTER_SIGN.sub(r"\1", text)
+        if not _INDEXED.search(text):
+            text = _NOTE_AFTER_WORD.sub(r"\1", text)
+    if not text.isascii():
+        text = _RAISED_AFTER_SIGN.sub(r"\1", text)
+        text = _RAISED_AFTER_WORD.sub(lambda found: found[0] if found[1].lower() in _POWERS else found[1], text)
+    return text
+
+
 def drop_emoji(text: str) -> str:
     """Without emoji and pictographs; `©`, `®` and `™` stay, a keycap leaves its digit."""
     if text.isascii():
@@ -142,6 +161,31 @@ _THOUSANDS: Final = re.compile("(?<=[0-9])[\xa0\u2009\u202f](?=[0-9]{3}(?![0-9])
 _SPACES: Final = re.compile("[\t\n\x0b\x0c\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _STYLED: Final = re.compile("[\ufb00-\ufb06\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]+")
 _MARK_FLOOD: Final = re.compile(r"[^\w\s\x00-\x7f]{9,}+")
+_SIGN_BEFORE: Final = "([.!?…,;:][\"'”’»)]{0,2}|[”»])"
+_NUMBERS: Final = r"\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,5}"
+_TO_NOTE: Final = r"(?:\((?:#|https?:|\.{0,2}/)[^()\s]{0,200}\))?"
+_AFTER_NOTE: Final = r"(?=[\s\"'”’»).,;:!?…—–]|$)"
+_NOTE_AFTER_SIGN: Final = re.compile(
+    rf"{_SIGN_BEFORE}(?:\[{{1,2}}(?:{_NUMBERS}|[a-z]|(?:note|n\.?|nb) ?\d{{1,3}}|citation needed)\]{{1,2}}{_TO_NOTE})"
+    rf"{{1,9}}{_AFTER_NOTE}"
+)
+_NOTE_AFTER_WORD: Final = re.compile(
+    rf"(?<![^\s\"'“‘(—–-])([^\W\d_]{{3,60}}|\d{{4}})(?:\[{_NUMBERS}\]{_TO_NOTE}){{1,9}}{_AFTER_NOTE}"
+)
+_INDEXED: Final = re.compile(
+    r"[={}]|\b(?:array|arr|index|list|vector|element|matrix|item|arg|argv|row|value|result|tuple|column)s?\b",
+    re.IGNORECASE,
+)
+_RAISED: Final = "[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}(?:[,⁻⁰¹²³⁴⁵⁶⁷⁸⁹]{1,6})?|[†‡]{1,3}"
+_RAISED_AFTER_SIGN: Final = re.compile(rf"{_SIGN_BEFORE}(?:{_RAISED}){_AFTER_NOTE}")
+_RAISED_AFTER_WORD: Final = re.compile(rf"(?<![^\s\"'“‘(—–-])([^\W\d_]{{2,60}})(?:{_RAISED}){_AFTER_NOTE}")
+_UNITS: Final = (
+    "mm cm dm dam hm km nm in inch inches ft foot feet yd yds yard yards mi mile miles sq kg mg lb ha sec min hr sin "
+    "cos tan cot csc log ln exp chi pi mc metre metres meter meters centimetre centimetres centimeter centimeters "
+    "kilometre kilometres kilometer kilometers"
+)
+_POWERS: Final = frozenset(_UNITS.split())
+"""After these a raised number is a power."""
 _KEYCAP: Final = re.compile("([0-9#*])\ufe0f?\u20e3")
 _EMOJI: Final = re.compile(
     "[\u200d\ufe0e\ufe0f\u20e3\u231a\u231b\u2328\u23cf\u23e9-\u23f3\u23f8-\u23fa\u24c2\u25a0-\u25ff\u2600-\u27bf\u2934\u2935\u2b00-\u2bff\u3030"
