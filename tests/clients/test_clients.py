@@ -118,6 +118,7 @@ def test_litellm_tells_what_is_wrong(litellm: dict[str, Any]):
 def test_home_assistant_finds_the_voices(wyoming: dict[str, Any]):
     assert "heart" in wyoming["describe"]["voices"]
     assert "alloy" not in wyoming["describe"]["voices"], "it took the server for OpenAI and guessed"
+    assert "emma" not in wyoming["describe"]["voices"], "it is not downloaded, and would be silent"
 
 
 @pytest.mark.parametrize("voice", [None, "heart"])

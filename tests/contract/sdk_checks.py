@@ -322,7 +322,7 @@ def voices(house: House) -> None:
     assert made["object"] == "audio.voice"
     assert made["type"] == "audio_sample"
     assert isinstance(made["created_at"], int)
-    listed: Any = client.get("/audio/voices", cast_to=object)
+    listed: Any = client.get("/audio/voices?all=true", cast_to=object)
     assert name in [voice["id"] for voice in listed["voices"]]
     shown: Any = client.get(f"/audio/voices/{name}", cast_to=object)
     assert 3 < shown["duration"] < 120

@@ -53,6 +53,7 @@ def test_the_settings_page_lists_voices_without_a_key(url: str):
     voices = {voice["id"]: voice["name"] for voice in answer.json().get("voices", [])}
     assert "heart" in voices
     assert all(isinstance(name, str) and name for name in voices.values())
+    assert all(voice["available"] for voice in answer.json()["voices"]), "it offers them all"
 
 
 @pytest.mark.parametrize("voice", ["alloy", "heart"])

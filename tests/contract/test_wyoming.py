@@ -84,6 +84,7 @@ def test_it_takes_this_for_kokoro_which_is_whom_it_asks_for_voices(locked: str):
 def test_it_finds_the_voices_without_a_key(locked: str):
     voices = probe(locked, "/v1/audio/voices").json()["voices"]
     assert "heart" in [voice.get("id") or voice.get("name") for voice in voices]
+    assert all(voice["available"] for voice in voices), "it offers them all"
 
 
 def test_it_hears_a_wav_whose_length_is_open_from_the_first_bytes(url: str):

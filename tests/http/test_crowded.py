@@ -35,7 +35,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def listed(server: Running) -> list[str]:
-    answer = ask(server.port, request("GET", "/v1/audio/voices"))
+    answer = ask(server.port, request("GET", "/v1/audio/voices?all=true"))
     assert answer.whole
     return [voice["id"] for voice in answer.json["voices"] if voice["type"] == "audio_sample"]
 

@@ -235,7 +235,7 @@ def test_what_nobody_thought_of_is_a_500_that_tells_nothing(serve: Serve, monkey
         raise RuntimeError(f"{PRIVATE} in /work/secret.py")
 
     monkeypatch.setattr(server.studio.library, "list", breaks)
-    answer = ask(server.port, request("GET", "/v1/audio/voices"))
+    answer = ask(server.port, request("GET", "/v1/audio/voices?all=true"))
     proper(answer, 500, kind="server_error")
     assert ask(server.port, request("GET", "/v1/test")).status == 200
 

@@ -27,8 +27,8 @@ def keep(running: Running, name: str, data: bytes | None = None, *, file: str = 
     )
 
 
-def listed(running: Running) -> list[dict[str, Any]]:
-    body = get(running, VOICES).json()
+def listed(running: Running, **asked: str) -> list[dict[str, Any]]:
+    body = get(running, VOICES, params=asked).json()
     assert body["object"] == "list"
     found: list[dict[str, Any]] = body["voices"]
     return found
@@ -40,7 +40,7 @@ def cloning(serve: Serve) -> Running:
 
 
 def test_the_list_has_the_engines_own_voices_and_says_which_is_the_default(server: Running):
-    voice, *others = listed(server)
+    voice, *others = listed(server, all="true")
     assert {other["default"] for other in others} == {False}
     assert (voice["id"], voice["name"], voice["object"], voice["type"]) == ("heart", "heart", "audio.voice", "preset")
     assert voice["default"] is True
@@ -52,12 +52,23 @@ def test_the_list_has_the_engines_own_voices_and_says_which_is_the_default(serve
 def test_the_default_comes_first_and_then_the_engines_and_then_the_recordings(cloning: Running):
     for name in ("zoe", "anna"):
         assert keep(cloning, name).status_code == 200
-    found = listed(cloning)
+    found = listed(cloning, all="true")
     assert [voice["id"] for voice in found] == ["low", "high", "away", "anna", "zoe"]
     assert [voice["default"] for voice in found] == [True, False, False, False, False]
     assert [voice["available"] for voice in found] == [True, True, False, True, True]
     assert [voice["type"] for voice in found] == ["preset"] * 3 + ["audio_sample"] * 2
     assert {frozenset(voice) for voice in found} == {frozenset(found[0])}
+
+
+def test_what_cannot_speak_is_listed_only_for_whoever_asks_for_all(serve: Serve):
+    """Open WebUI and Home Assistant offer whatever is in the list, and are silent with what cannot speak."""
+    running = serve(factories={"echo": lambda _: EchoEngine(cloning=False)}, **ECHO)
+    keep(running, "Marie")
+    assert [voice["id"] for voice in listed(running)] == ["low", "high"]
+    assert [voice["id"] for voice in listed(running, all="false")] == ["low", "high"]
+    every = {voice["id"]: voice["available"] for voice in listed(running, all="true")}
+    assert every == {"low": True, "high": True, "away": False, "Marie": False}
+    assert refused(get(running, VOICES, params={"all": "perhaps"}))["param"] == "all"
 
 
 def test_voices_of_another_engine_are_listed_on_request(serve: Serve):
@@ -151,7 +162,7 @@ def test_a_name_of_the_engines_own_is_refused_for_nobody_would_ever_hear_it(clon
             assert answer.status_code == 400, name
             error = refused(answer)
             assert (error["param"], error["code"]) == ("name", "voice_exists")
-    assert [voice["id"] for voice in listed(cloning)] == ["low", "high", "away"]
+    assert [voice["id"] for voice in listed(cloning, all="true")] == ["low", "high", "away"]
 
 
 def test_a_recording_that_has_such_a_name_all_the_same_can_be_heard_and_deleted(cloning: Running):
@@ -159,7 +170,7 @@ def test_a_recording_that_has_such_a_name_all_the_same_can_be_heard_and_deleted(
     assert get(cloning, f"{VOICES}/low").json()["type"] == "preset"
     assert get(cloning, f"{VOICES}/low/sample").content == recording()
     assert call(cloning, "DELETE", f"{VOICES}/low").json()["deleted"] is True
-    assert [voice["id"] for voice in listed(cloning)] == ["low", "high", "away"]
+    assert [voice["id"] for voice in listed(cloning, all="true")] == ["low", "high", "away"]
 
 
 def test_what_is_wrong_with_an_upload_is_named(cloning: Running):

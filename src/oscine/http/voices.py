@@ -45,9 +45,14 @@ router = APIRouter(dependencies=[Depends(needs_key)], tags=["voices"])
 
 @lists.get("/v1/audio/voices", operation_id="listVoices", summary="List the voices")
 async def list_voices(
-    request: Request, engine: Annotated[str | None, Query(description="whose voices; else the default engine's")] = None
+    request: Request,
+    engine: Annotated[str | None, Query(description="whose voices; else the default engine's")] = None,
+    every: Annotated[bool, Query(alias="all", description="also those that cannot speak now, as they say")] = False,
 ) -> Response:
-    """The engine's own voices, its default first, then the recordings by name."""
+    """The engine's own voices that can speak, its default first, then the recordings by name.
+
+    Clients offer what they find here to somebody to choose from, and know nothing of `available`.
+    """
     service: Service = request.app.state.service
 
     def found() -> bytes:
@@ -58,7 +63,8 @@ async def list_voices(
             (_recording(voice, info) for voice in service.studio.library.list()),
         )
         # Written one by one, and here: thousands at once would hold up the event loop.
-        return b'{"object":"list","voices":[' + b",".join(map(_json, voices)) + b"]}"
+        shown = (_json(voice) for voice in voices if every or voice["available"])
+        return b'{"object":"list","voices":[' + b",".join(shown) + b"]}"
 
     return Response(await asyncio.to_thread(found), media_type="application/json")
 

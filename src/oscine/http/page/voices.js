@@ -36,7 +36,7 @@ export function setUpVoices(select) {
 }
 
 async function load(select, chosen = select.value) {
-  voices = (await (await request("v1/audio/voices")).json()).voices;
+  voices = (await (await request("v1/audio/voices?all=true")).json()).voices;
   const groups = [
     ["Voices of the engine", voices.filter((voice) => !isRecording(voice))],
     ["Recordings", voices.filter(isRecording)],
