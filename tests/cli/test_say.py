@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oscine import Oscine
+from oscine.cli.options import as_options
+from oscine.config import Settings
 from oscine.synthesis.assemble import FILE_END_MS, FILE_START_MS
+from oscine.synthesis.studio import Studio
 from tests.cli.machine import Ended, Machine, decoded, tags_of
+from tests.echo import echo
 
 TEXT = "Good morning to all of you. The train to the coast leaves at nine, and it will be on time today."
 SUMMARY = re.compile(
@@ -150,6 +155,17 @@ def test_rules_fields_and_the_limit_can_be_changed(machine: Machine):
         assert float(longer["duration"]) > plain + 1
     assert "20 allowed" in machine.oscine("say", TEXT, "--max-text", "20").err
     assert machine.oscine("say", TEXT, "-o", "a.wav", "--max-text", "0").code == 0
+
+
+def test_what_is_said_of_fields_names_the_options_of_the_command(tmp_path: Path):
+    settings = Settings.from_env({"OSCINE_ENGINE": "echo", "OSCINE_VOLUME": str(tmp_path)})
+    script = "".join(
+        f"{name}: {said}\n" for said in ("Did you hear that?", "I did, yes.") for name in ("Anna", "Ben", "Cleo")
+    )
+    with Oscine(studio=Studio(settings, factories={"echo": echo()})) as oscine:
+        told = " ".join(map(as_options, oscine.say(script).report.warnings))
+    for option in ("name their voices with --voices.", "name them with --voices,", "or give --no-rule script."):
+        assert option in told
 
 
 def test_quiet_says_nothing_and_what_cannot_be_done_is_said_otherwise(machine: Machine):

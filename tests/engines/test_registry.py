@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from oscine.engines.protocol import Engine, Missing
 from oscine.engines.registry import Registry
 from oscine.errors import InvalidRequest, NotAvailable
 from oscine.extras import install_command
+from oscine.request import SpeechRequest
 from oscine.synthesis.studio import Studio
 from tests.echo import EchoEngine, echo
 
@@ -151,3 +153,16 @@ def test_an_engine_that_misses_its_weights_is_not_loaded_and_the_remedy_is_named
         with pytest.raises(NotAvailable, match="its weights; run: oscine download echo"):
             studio.scheduler("echo")
         assert engine.counts.loads == 0
+
+
+def test_what_is_missing_of_an_engine_is_told_before_the_voice_that_it_has_not_got(tmp_path: Path) -> None:
+    engine = EchoEngine(missing=Missing("a package", "make it so"), cloning=True)
+    engine.info = replace(engine.info, presets=(), default_preset=None)
+    settings = Settings.from_env({"OSCINE_ENGINE": "echo", "OSCINE_VOLUME": str(tmp_path)})
+    request, _ = SpeechRequest.parse({"text": "One."})
+    with pytest.raises(NotAvailable, match="a package; run: make it so"):
+        Studio(settings, factories={"echo": lambda _: engine}).plan(request)
+    complete = EchoEngine(cloning=True)
+    complete.info = engine.info
+    with pytest.raises(NotAvailable, match="has no voice to speak with"):
+        Studio(settings, factories={"echo": lambda _: complete}).plan(request)

@@ -183,6 +183,13 @@ def test_voices_are_listed_added_from_base64_replaced_and_deleted(make: Make):
     assert told.startswith("name is not the name of a voice here")
     assert "the action add_voice" in told
     assert done("speak", text="One.")["status"] == "completed"
+    for field in ("voice", "speaker_voice"):
+        told = done("speak", **{"text": "One.", field: "Nobody"})["error"]
+        assert told.startswith(f"{field} is not the name of a voice here; there are low, high"), told
+        assert "the action add_voice" in told
+        assert "oscine voices" not in told
+    told = done("speak", input=" ")["error"]
+    assert told.startswith("input holds only blanks"), told
 
 
 def test_old_results_go_and_what_is_in_the_making_stays(make: Make):

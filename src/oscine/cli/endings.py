@@ -109,7 +109,9 @@ def _wrong_use(error: Any) -> int:
     """Typer's own complaints; without a message they are a command's help, which was called without arguments."""
     said = str(error.format_message()).strip()
     path = getattr(error.ctx, "command_path", "oscine")
-    if not said or "\n" in said:
+    if path.endswith(" say") and "extra argument" in said:
+        _complain('the text is more than one argument; put it in quotes, as in: oscine say "Hello world."', 2)
+    elif not said or "\n" in said:
         error.show(file=sys.stderr)
     else:
         _complain(f"{said.rstrip('.')}; see: {path} --help", 2)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from math import nan
+from typing import TYPE_CHECKING, Any, Final
 
 from oscine.config import Settings
 from oscine.errors import InvalidRequest
@@ -13,6 +14,20 @@ from oscine.request import field_names, suggestion
 
 if TYPE_CHECKING:
     from oscine.text.normalise import Rules
+
+
+def as_options(sentence: str) -> str:
+    """What is said of a request's fields, in the words of the command line."""
+    for field, option in _OPTIONS:
+        sentence = sentence.replace(field, option)
+    return sentence
+
+
+_OPTIONS: Final = (
+    ("name their voices with voices", "name their voices with --voices"),
+    ("name them in voices", "name them with --voices"),
+    ("switch the text rule script off", "give --no-rule script"),
+)
 
 
 def quantized(settings: Settings, bits: int | None) -> Settings:
@@ -42,11 +57,14 @@ def loudness_of(value: str) -> float | None:
     if value.strip().lower() in ("none", "off", "null"):
         return None
     try:
-        return float(value)
+        target = float(value)
     except ValueError:
+        target = nan
+    if not -40 <= target <= -8:
         raise InvalidRequest(
-            "--loudness must be a loudness in LUFS from -40 to -8, or none.", param="loudness"
-        ) from None
+            "--loudness must be a loudness in LUFS from -40 to -8, or none to leave it as it is.", param="loudness"
+        )
+    return target
 
 
 def request_fields(pairs: Sequence[str] | None) -> dict[str, Any]:

@@ -276,6 +276,8 @@ def _tell(report: Report | None, quiet: bool) -> None:
 
 
 def _warn(report: Report | None, quiet: bool) -> None:
+    from oscine.cli.options import as_options
+
     if report is not None and not quiet:
         for warning in report.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {as_options(warning)}", file=sys.stderr)

@@ -84,8 +84,7 @@ def _called_name() -> Iterator[None]:
     except InvalidRequest as error:
         if error.param != "voice":
             raise
-        said = error.message.removeprefix("voice").replace(_BY_COMMAND, _BY_JOB)
-        raise InvalidRequest(f"name{said}", param="name", code=error.code) from None
+        raise InvalidRequest(f"name{error.message.removeprefix('voice')}", param="name", code=error.code) from None
 
 
 def _name(fields: Mapping[str, Any]) -> str:
@@ -98,8 +97,6 @@ def _name(fields: Mapping[str, Any]) -> str:
 
 _HEALTH_STORE_S: Final = 10.0
 """Whoever asks for a worker's health wants to know soon, also that the store does not answer."""
-_BY_COMMAND: Final = "`oscine voices add NAME FILE`"
-_BY_JOB: Final = "the action add_voice"
 _ACTIONS: Final[Mapping[str, Callable[[Worker, Job, Mapping[str, Any]], Document]]] = {
     "health_check": _health,
     "list_voices": _list,

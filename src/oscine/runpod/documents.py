@@ -12,6 +12,7 @@ from oscine.api import Saved
 from oscine.delivery.stream import Opening
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import OscineError
+from oscine.request import field_names
 from oscine.synthesis.result import Report
 
 Document = dict[str, Any]
@@ -95,14 +96,25 @@ def known(opening: Opening) -> Document:
     return {"warnings": _told(opening.warnings), "metadata": metadata}
 
 
-def failure(error: OscineError) -> Document:
-    """An error; RunPod ends the job as FAILED and shows the sentence."""
-    return {"error": error.message, "error_type": error.code or error.type}
+def failure(error: OscineError, fields: object = None) -> Document:
+    """An error, about a job's `fields` by the names they were sent with; RunPod ends the job and shows the sentence."""
+    said, about = error.message, error.param or ""
+    if isinstance(fields, Mapping) and about not in fields and said.startswith(f"{about} "):
+        names = field_names()
+        sent = next((name for name in names if names[name] == names.get(about) and name in fields), about)
+        said = f"{sent}{said.removeprefix(about)}"
+    return {"error": for_jobs(said), "error_type": error.code or error.type}
+
+
+def for_jobs(sentence: str) -> str:
+    """What is said to whoever sent a job, who has no command line here."""
+    return sentence.replace("`oscine voices add NAME FILE`", "the action add_voice")
 
 
 def _told(warnings: Iterable[str]) -> list[str]:
     """Warnings, each once, as many and as long as anybody reads: a client may send any number of unknown fields."""
-    kept = [text if len(text) <= _WARNING_CHARS else f"{text[:_WARNING_CHARS]}…" for text in dict.fromkeys(warnings)]
+    told = (for_jobs(text) for text in dict.fromkeys(warnings))
+    kept = [text if len(text) <= _WARNING_CHARS else f"{text[:_WARNING_CHARS]}…" for text in told]
     if len(kept) > _MOST_WARNINGS:
         more = len(kept) - _MOST_WARNINGS
         kept[_MOST_WARNINGS:] = [f"There are {more} more warnings."]

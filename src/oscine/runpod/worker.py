@@ -105,9 +105,9 @@ class Worker:
                     yield document
         except EngineFailed as error:
             self.broken = self.broken or self._is_beyond_repair()
-            yield failure(error)
+            yield failure(error, job.get("input"))
         except OscineError as error:
-            yield failure(error)
+            yield failure(error, job.get("input"))
         except Exception as error:  # what leaves here, the SDK sends to the client with its traceback
             log.error("a job failed (%s)", type(error).__name__)
             log.debug("a job failed", exc_info=error)

@@ -141,16 +141,17 @@ class Studio:
                 if scheduler is not None:
                     self._check_rested(engine, scheduler)
                     scheduler.close()  # an engine is never called from two threads
-                loaded = self.registry.get(engine)
-                missing = loaded.missing()
-                if missing is not None:
-                    raise NotAvailable(
-                        f"The engine {engine} is missing {missing.what}; run: {missing.remedy}", param="engine"
-                    )
+                self._check_complete(engine)
                 scheduler = self._schedulers[engine] = Scheduler(
-                    loaded, max_jobs=self.settings.max_requests, on_progress=self._on_progress
+                    self.registry.get(engine), max_jobs=self.settings.max_requests, on_progress=self._on_progress
                 )
             return scheduler
+
+    def _check_complete(self, engine: str) -> None:
+        """Raises NotAvailable where packages or files of the engine are missing."""
+        missing = self.registry.get(engine).missing()
+        if missing is not None:
+            raise NotAvailable(f"The engine {engine} is missing {missing.what}; run: {missing.remedy}", param="engine")
 
     def _check_rested(self, engine: str, over: Scheduler) -> None:
         """Raises why the engine failed until it may be loaded again."""
@@ -182,7 +183,11 @@ class Studio:
         from oscine.synthesis.prepare import make_plan
 
         info = self.engine_of(request)
-        cast, cast_warnings = self._cast(request, info)
+        try:
+            cast, cast_warnings = self._cast(request, info)
+        except NotAvailable:
+            self._check_complete(info.name)  # whoever has nothing of an engine needs that first, and then a voice
+            raise
         return make_plan(
             request,
             info,
