@@ -195,7 +195,7 @@ def test_a_text_that_the_engine_has_no_sound_for_is_an_error_and_no_empty_file(
         with track._job, pytest.raises(InvalidRequest, match="nothing that the engine echo can read"):
             track.write(lambda sink=sink: sink, spool_in(tmp_path))  # type: ignore[misc]
         assert not sink.finished
-    with pytest.raises(InvalidRequest, match="nothing that the engine echo can read"):
+    with pytest.raises(InvalidRequest, match=r"can read; write in a language that it speaks \(en, de\), or choose"):
         streamed(echo, text)
 
 

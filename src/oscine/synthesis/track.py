@@ -188,8 +188,8 @@ class Track:
                 self._note(part)
         if not entered:
             raise InvalidRequest(
-                f"text has nothing that the engine {self.plan.info.name} can read; it speaks"
-                f" {', '.join(self.plan.info.languages)}.",
+                f"text has nothing that the engine {self.plan.info.name} can read; write in a language that it speaks"
+                f" ({', '.join(self.plan.info.languages)}), or choose another engine.",
                 param="text",
             )
         if silent:
