@@ -9,7 +9,8 @@ were made for. `indextts2-inference` (module `indextts`):
 * It compiles the grammars of two languages when it is constructed, into its own folder: see `grammars`.
 * It finds auxiliary models by asking the Hub each time: it is given the files instead.
 * It loads all layers of w2v-BERT and reads the 17th: the others are left out.
-* It draws the 870 million first weights of its GPT, and then loads all of them: nothing is drawn.
+* It draws the 870 million first weights of its GPT and the 110 million of its vocoder, and then loads all of them:
+  nothing is drawn.
 
 `indextts25-inference` (module `indextts25`) is given its files too, and the same grammars: its own are kept pickled.
 """
@@ -98,7 +99,7 @@ def with_files_of_two(module: ModuleType, files: Files, semantic_codec: Path) ->
 
     places = {"semantic_codec/model.safetensors": semantic_codec, "campplus_cn_common.bin": files.campplus}
     extractor = module.SeamlessM4TFeatureExtractor
-    vocoder = module.bigvgan.BigVGAN.from_pretrained
+    vocoder = undrawn(module.bigvgan.BigVGAN.from_pretrained)
 
     def downloaded(_repository: str, filename: str) -> str:
         return str(places[filename])

@@ -72,7 +72,7 @@ def load(folder: Path, settings: Settings, progress: Progress) -> Loaded:
     if model is None:  # raised here, where no frame of the error holds what was loaded
         free_memory()
         raise NotAvailable(
-            "vibevoice does not fit into this GPU; choose the 1.5B model with MODEL_PATH, or --quantize 8 or 4.",
+            "vibevoice does not fit into this GPU; choose the 1.5B model with MODEL_PATH, or --quantize 4.",
             code="out_of_memory",
         )
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
@@ -117,7 +117,7 @@ def room(model: Any, asked: int | None, slots: int, rows: int) -> tuple[int, int
 def no_room() -> NotAvailable:
     """What is told where not one lane fits."""
     return NotAvailable(
-        "vibevoice leaves no GPU memory for speech; choose the 1.5B model with MODEL_PATH, or --quantize 8 or 4.",
+        "vibevoice leaves no GPU memory for speech; choose the 1.5B model with MODEL_PATH, or --quantize 4.",
         code="out_of_memory",
     )
 
