@@ -279,6 +279,26 @@ def test_a_listener_does_not_wait_until_a_take_is_written() -> None:
     assert len(written) == 2
 
 
+# -- letters
+
+
+def test_letters_of_a_script_that_the_engine_does_not_speak_are_warned_about_once() -> None:
+    plan = planned("Hello 世界 friend. Привет, друг. It is α, β and π. 世界! Привет again.", EchoEngine())
+    assert len(list(plan.pieces())) > 3
+    assert sorted(warning.split(";")[0] for warning in plan.warnings) == [
+        "The engine echo speaks no language with Chinese letters, such as 世界",
+        "The engine echo speaks no language with Cyrillic letters, such as Привет",
+    ]
+
+
+def test_letters_of_its_own_languages_are_not_warned_about() -> None:
+    info = replace(EchoEngine().info, languages=("en", "zh", "ru-RU"))
+    request, _ = SpeechRequest.parse({"text": "Hello 世界. Привет, друг. Ça va, Dvořák? Größe."})
+    plan = make_plan(request, info, Cast(NARRATOR, {}, list), settings_for(HOME))
+    assert list(plan.pieces())
+    assert plan.warnings == []
+
+
 # -- pauses
 
 

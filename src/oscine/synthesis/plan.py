@@ -18,6 +18,7 @@ from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest
 from oscine.synthesis.cast import Cast
 from oscine.synthesis.pauses import pause_after
+from oscine.text.alphabets import foreign
 from oscine.text.measure import room, speakable
 from oscine.text.normalise import Rules
 from oscine.text.pronounce import Lexicon
@@ -92,6 +93,8 @@ class Plan:
     """The voices that will speak, in order; None: the text was not read to its end yet."""
     _told: str | None = None
     """The language of the whole text, as the engine tells it."""
+    _scripts: set[str] = field(default_factory=set)
+    """Those that were warned about."""
 
     def warn(self, message: str) -> None:
         """Add a warning for the result, each only once."""
@@ -198,6 +201,7 @@ class Plan:
         for passage in self._passages(self.warn):
             if self.voices is None:
                 check_words(passage.text)
+            self._warn_of_letters(passage.text)
             held: Chunk | None = None
             written = Written(passage.text, passage.respellings)
             lengths = self.lengths
@@ -217,6 +221,16 @@ class Plan:
                     yield passage.speaker, held, CONTINUES
                 held = chunk
             yield passage.speaker, held, passage.after
+
+    def _warn_of_letters(self, text: str) -> None:
+        """Tell once of each script that the engine's languages are not written in."""
+        for script, word in foreign(text, self.info.languages):
+            if script not in self._scripts:
+                self._scripts.add(script)
+                self.warn(
+                    f"The engine {self.info.name} speaks no language with {script} letters, such as {word}; they are"
+                    " left out or said wrongly."
+                )
 
     def _watched(self) -> Iterator[str]:
         """The text as it arrives, stopped where it becomes longer than allowed."""
