@@ -134,6 +134,7 @@ def test_every_pause_is_told_with_its_length():
         "the end of a line, at least": pauses.LINE_MS,
         "a change of speaker, at least": pauses.TURN_MS,
         "a paragraph, at least": pauses.PARAGRAPH_MS,
+        "a chapter or a scene, at least": pauses.CHAPTER_MS,
     }
     assert told == wanted
     assert f"`[pause]` is {DEFAULT_PAUSE_MS} ms" in prose(DOCS / "text.md")

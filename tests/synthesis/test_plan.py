@@ -16,7 +16,7 @@ from oscine.engines.protocol import Lengths
 from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest
 from oscine.synthesis.cast import Cast
-from oscine.synthesis.pauses import BY_MARK_MS, PARAGRAPH_MS, TURN_MS
+from oscine.synthesis.pauses import BY_MARK_MS, CHAPTER_MS, PARAGRAPH_MS, TURN_MS
 from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.prepare import make_plan
 from oscine.voices.prompt import preset_prompt
@@ -309,6 +309,36 @@ def test_pauses_follow_the_punctuation() -> None:
 def test_paragraphs_and_turns_are_further_apart_than_sentences() -> None:
     assert pauses("One day.\n\nNext day. Evening.") == [0, PARAGRAPH_MS, STOP]
     assert pauses("Speaker 1: One day.\nSpeaker 2: Next day.") == [0, TURN_MS]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["One day.\n\n* * *\n\nNext.", "One day.\n\n---\nNext.", "One day.\n# Next\n", "One day.\n\n\nCHAPTER II.\n\nNEXT",
+     "One day.\n\nChapter Two: The Next\n", "One day.\n\nBook the First\n", "One day.\n\n**Prologue**",
+     "One day.\n\n## Part II"],
+)  # fmt: skip
+def test_chapters_and_scenes_are_further_apart_than_paragraphs(text: str) -> None:
+    assert pauses(text)[:2] == [0, CHAPTER_MS]
+    assert pauses([text])[1] == CHAPTER_MS
+    assert pauses(text, chunk_pause_ms=25)[1] == 25
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["One day.\n\nChapter 2 of the book is good.", "Heading\n---\n\nNext.", "One day.\n\n## Next",
+     "One day.\n\nPart of it.", "One day.\n\nPart I, who came, left."],
+)  # fmt: skip
+def test_other_paragraphs_are_no_chapters(text: str) -> None:
+    assert pauses(text)[1] == PARAGRAPH_MS
+
+
+def test_a_list_of_chapters_is_no_row_of_chapters() -> None:
+    assert CHAPTER_MS not in pauses("CONTENTS\nChapter 1\nChapter 2\nChapter 3")
+
+
+def test_a_group_of_turns_ends_at_a_chapter() -> None:
+    engine = EchoEngine(lengths=Lengths(limit=300, gather=2000))
+    assert len(pieces("One day.\n\nNext day.\n\n# Two\n\nEvening.", engine)) == 2
 
 
 def test_a_pause_that_was_asked_for_replaces_the_punctuations() -> None:

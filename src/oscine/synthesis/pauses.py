@@ -6,6 +6,8 @@ from typing import Final
 
 from oscine.text.script import Break
 
+CHAPTER_MS: Final = 1500
+"""Before a chapter and between scenes."""
 PARAGRAPH_MS: Final = 700
 TURN_MS: Final = 420
 LINE_MS: Final = 380
@@ -41,7 +43,9 @@ def pause_after(text: str, following: Break, *, asked_ms: int | None, speed: flo
     if asked_ms is not None:
         return asked_ms
     natural = _by_mark(text)
-    if following.kind == "paragraph":
+    if following.kind == "chapter":
+        natural = max(natural, CHAPTER_MS)
+    elif following.kind == "paragraph":
         natural = max(natural, PARAGRAPH_MS)
     elif following.kind == "turn":
         natural = max(natural, TURN_MS)

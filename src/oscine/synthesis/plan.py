@@ -259,8 +259,8 @@ class Plan:
         return sum(room(chunk.text) + self.lengths.turn for _, chunk in group)
 
     def _goes_on(self, group: list[tuple[str | None, Chunk]], following: Break) -> bool:
-        """Whether more turns may join the group, which ends at a pause and, once well filled, at a paragraph."""
-        if not self.lengths.gather or following.kind == "pause":
+        """Whether more turns may join the group; it ends at a pause or chapter and, once well filled, a paragraph."""
+        if not self.lengths.gather or following.kind in ("pause", "chapter"):
             return False
         return following.kind != "paragraph" or self._filled(group) < 0.7 * self.lengths.gather
 

@@ -37,7 +37,7 @@ def blocks(
     held: Piece | None = None
     table = False
     kind: Mark = "text"
-    empty = False
+    empty = apart = False
     for piece in visible(pieces, live=live, cut=cut, warn=warn) if markdown else pieces:
         if isinstance(piece, Idle):
             if held and not piece.inside:
@@ -49,7 +49,7 @@ def blocks(
         blank = piece.starts and piece.ends and (not text or text.isspace())
         if blank and empty:
             continue
-        empty = blank
+        apart, empty = empty, blank
         if not markdown:
             yield Block(
                 "text" if text.strip() or not piece.starts else "gap", text, piece.starts, piece.ends, piece.whole
@@ -72,6 +72,8 @@ def blocks(
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             kind, said = classify(part)
+            if kind == "rule" and not apart and not text.strip().strip("-"):
+                kind = "gap"  # the underline of a heading
             if kind == "text" and " | " in said and last and piece.ends:
                 held = Piece(said, True, True)
             elif kind != "nothing":

@@ -11,24 +11,26 @@ from typing import Final, Literal
 
 from oscine.text.marks import SIGNS, masked
 
-Mark = Literal["text", "item", "heading", "row", "gap", "nothing"]
+Mark = Literal["text", "item", "title", "heading", "row", "rule", "gap", "nothing"]
 
 
 def classify(line: str) -> tuple[Mark, str]:
     """What a line is, and its text without the marks of blocks.
 
-    `gap`: a blank line, a rule or an underline; `nothing`: a line that leaves no trace, such as a link's definition.
+    `title`: a heading of the first level; `gap`: a blank line or an underline; `rule`: a line across the page, or stars
+    between scenes; `nothing`: a line that leaves no trace, such as a link's definition.
     """
     bare = line.strip()
     quoted = False
     while bare.startswith(">") and (bare[1:2] in " >" or bare == ">") and len(line) - len(bare) < 100:
         bare, quoted = bare[1:].lstrip(), True
     if not bare or _RULE.fullmatch(bare):
-        return "gap", ""
+        return "rule" if bare[:1] and bare[0] in _ACROSS else "gap", ""
     if _DEFINITION.match(bare):
         return "nothing", ""
     if found := _HEADING.match(bare):
-        return "heading", bare[found.end() :].rstrip("#").rstrip() if bare.endswith("#") and " #" in bare else bare[
+        mark: Mark = "title" if found[0].rstrip() == "#" else "heading"
+        return mark, bare[found.end() :].rstrip("#").rstrip() if bare.endswith("#") and " #" in bare else bare[
             found.end() :
         ]
     if bare.startswith("|"):
@@ -77,6 +79,8 @@ _BAR: Final = re.compile(r"(?<!\\)\|")
 _RULE: Final = re.compile(
     r"(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+|~{3,}+|`{3,}+|(?:[#+•·─━═][ \t]*+){3,}+"
 )
+_ACROSS: Final = "*-_#+•·─━"
+"""Signs of a rule; `=`, `~` and backticks only underline or enclose."""
 _DEFINITION: Final = re.compile(r"\[[^\[\]]{1,200}+\]:\s*+<?(?:https?:|ftp:|www\.|mailto:|/|\./|\.\./|#)")
 _HEADING: Final = re.compile(r"#{1,6}+(?:[ \t]++|$)")
 _BULLET: Final = re.compile(r"[-*+•‣◦▪●○–][ \t]++(?:\[[ xX]\][ \t]++)?(?=\S)|\[[ xX]\][ \t]++")

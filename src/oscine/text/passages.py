@@ -13,7 +13,7 @@ from oscine.text.lines import LONGEST, Wrapping, complete_end, cut_point
 from oscine.text.marks import masked
 from oscine.text.written import Respelling
 
-BreakKind = Literal["none", "clause", "sentence", "line", "paragraph", "turn", "pause"]
+BreakKind = Literal["none", "clause", "sentence", "line", "paragraph", "turn", "chapter", "pause"]
 
 LONGEST_PAUSE_MS: Final = 60_000
 DEFAULT_PAUSE_MS: Final = 1000
@@ -65,22 +65,28 @@ class Run:
         self._pending: Passage | None = None
         self._ready: list[Passage] = []
         self._handed: Break | None = None
+        self._apart = True
 
     def add(self, block: Block, wrapping: Wrapping) -> None:
         """Take in a line, or the next part of one."""
+        apart, self._apart = self._apart, block.mark in ("gap", "rule")
         if block.mark == "gap":
             self.close("paragraph")
+        elif block.mark == "rule":
+            self.close("chapter")
         elif not block.starts:
             self._text += block.text
         else:
             line = block.text.strip()
+            if block.mark == "title" or (apart and block.mark in ("text", "heading") and _CHAPTER.fullmatch(line)):
+                self.close("chapter")
             if self._text.strip() and not (block.mark == "text" and not block.fresh and self._goes_on(block, wrapping)):
                 self.close("line")
             self._text = self._text.rstrip() + joint(self._text.rstrip()[-2:], line) + block.text.lstrip()
-            self._item = self._item or block.mark in ("item", "heading")
+            self._item = self._item or block.mark in ("item", "heading", "title")
         self._line = block.text
         self._open = not block.ends
-        if block.mark == "heading" and block.ends:
+        if block.mark in ("heading", "title") and block.ends:
             self.close("paragraph")
         elif not block.ends:
             self.close("sentence" if block.whole else "none", item=False)
@@ -187,7 +193,19 @@ class Run:
             self._pending = None
 
 
-_RANK: Final = {"none": 0, "clause": 1, "sentence": 2, "line": 3, "paragraph": 4, "turn": 5, "pause": 6}
+_RANK: Final = {"none": 0, "clause": 1, "sentence": 2, "line": 3, "paragraph": 4, "turn": 5, "chapter": 6, "pause": 7}
+_NUMBER: Final = (
+    r"(?:\d{1,3}|[IVXLC]{1,8}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh"
+    r"|nine)teen|twenty|(?:twenty|thirty|forty|fifty)(?:[- ](?:one|two|three|four|five|six|seven|eight|nine))?"
+    r"|the (?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last))"
+)
+_CHAPTER: Final = re.compile(
+    rf"[*_]{{0,3}}(?:(?:Chapter|Part|Book|Act|Canto|Stave|Volume) {_NUMBER}"
+    r"(?:[*_.]{0,4}| ?[.:—–-] ?[^.!?;,]{1,60}[.!?]?[*_]{0,3})"
+    r"|(?:Prologue|Epilogue|Preface|Foreword|Afterword|Interlude)[*_.]{0,4})",
+    re.IGNORECASE,
+)
+"""A line that opens a chapter, where nothing marks it as a heading."""
 _PAUSE: Final = re.compile(
     r"\[[ \t]{0,4}pause(?![^\W\d_])([^\[\]\n]{0,40}+)(?:\]|(?=[\[\n])|$)"
     r"|\[[ \t]{0,4}pause[ \t]{0,4}[:=][ \t]{0,4}[\d.,]{0,20}(?:ms|s)?",
