@@ -57,7 +57,7 @@ def _without_quotes(text: str) -> str:
 
 
 _CAPITALS: Final = re.compile(r"[A-Z]['’]?[A-Z]")
-_WORD: Final = re.compile(r"(?<![\w&@#/\\])[^\W\d_]+(?:['’][^\W\d_]+)*(?![\w&@/\\])")
+_WORD: Final = re.compile(r"(?<![\w&@#\\])[^\W\d_]+(?:['’][^\W\d_]+)*(?![\w&@\\])")
 """Not what is glued to a sign or a digit: `AT&T`, `B12`."""
 _POSSESSIVE: Final = re.compile(r"['’]S$")
 _SMALL_WORDS: Final = (
@@ -121,6 +121,8 @@ def _as_words(text: str, known: Known) -> str:
         )
         for number, word in enumerate(run):
             if len(word[0]) == 1:
+                if word[0] == "A" and shouted and 0 < number < len(run) - 1:
+                    spoken[word.start()] = "a"
                 continue
             before = run[number - 1][0] if number else ""
             written = _in_run(word[0], before, known) if shouted and len(run) > 1 else _alone(word[0], known)
