@@ -191,11 +191,12 @@ def test_a_file_keeps_the_seed_it_was_written_with_also_one_that_was_asked_for(s
 @pytest.mark.parametrize(
     ("name", "format", "told"),
     [
-        ("x.m4b", None, "files of .m4b are not written; end it in one of .mp3, .opus"),
-        ("x.M4A", "aac", "files of .m4a are not written"),
+        ("x.mp4", None, "files of .mp4 are not written; end it in one of .mp3, .opus"),
+        ("x.WMA", "aac", "files of .wma are not written"),
+        ("x.m4b", "mp3", ".m4b is the ending of aac, but format asks for mp3"),
         ("x.mp3", "aac", ".mp3 is the ending of mp3, but format asks for aac"),
         ("x.ogg", "flac", ".ogg is the ending of opus, but format asks for flac"),
-        ("x.txt", None, "must end in one of .mp3, .opus, .aac, .flac, .wav, .pcm, .ogg, .oga, .wave, .raw"),
+        ("x.txt", None, "must end in one of .mp3, .opus, .aac, .flac, .wav, .pcm, .ogg, .oga, .m4a, .m4b, .wave, .raw"),
     ],
 )
 def test_no_file_is_called_what_it_is_not(name: str, format: str | None, told: str):
@@ -204,9 +205,25 @@ def test_no_file_is_called_what_it_is_not(name: str, format: str | None, told: s
     assert caught.value.param == "output"
 
 
-@pytest.mark.parametrize(("name", "format"), [("x.oga", "opus"), ("x.wave", "wav"), ("x.raw", "pcm"), ("x.y", "flac")])
+@pytest.mark.parametrize(
+    ("name", "format"), [("x.oga", "opus"), ("x.M4B", "aac"), ("x.wave", "wav"), ("x.raw", "pcm"), ("x.y", "flac")]
+)
 def test_a_format_may_have_several_endings(name: str, format: str):
     assert format_of(Path(name), format) == format_of(Path(name), None, format) == format
+
+
+def test_an_audiobook_is_aac_in_an_mp4_file(settings: Settings, tmp_path: Path):
+    with Oscine(studio=tones(settings)) as oscine:
+        oscine.save("One sentence. Another one.", tmp_path / "one.m4b", title="A book")
+        oscine.say("One sentence. Another one.").save(tmp_path / "two.m4a")
+        oscine.save("One sentence.", tmp_path / "three.aac")
+    for name in ("one.m4b", "two.m4a"):
+        with av.open(str(tmp_path / name)) as container:
+            assert container.format.name.startswith("mov,mp4")
+            assert container.metadata["comment"] == "synthetic speech"
+            assert container.streams.audio[0].codec_context.name.startswith("aac")
+            assert container.metadata.get("title") == ("A book" if name == "one.m4b" else None)
+    assert (tmp_path / "three.aac").read_bytes()[:1] == b"\xff", "frames with a header each, as before"
 
 
 def test_captions_that_cannot_be_written_leave_the_audio_as_it_was(

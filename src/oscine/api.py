@@ -13,7 +13,7 @@ from oscine.audio.waveform import Samples, Waveform
 from oscine.config import Settings
 from oscine.delivery.cancel import Cancel
 from oscine.delivery.captions import captions, check_captions
-from oscine.delivery.choice import bitrate_of, check_bitrate, file_format, format_of, stream_format
+from oscine.delivery.choice import bitrate_of, check_bitrate, file_format, format_of, in_mp4, stream_format
 from oscine.delivery.files import check_target, naming, written_together
 from oscine.delivery.lexicons import Words, lexicon_of
 from oscine.delivery.speech import Speech
@@ -206,7 +206,8 @@ class Oscine:
 
             def opened() -> _File:
                 with naming(field):
-                    return _File(Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0]), field)
+                    mp4 = in_mp4(path, chosen)
+                    return _File(Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0], mp4=mp4), field)
 
             track.write(opened, self._studio.spool)
             report = track.report()

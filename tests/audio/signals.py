@@ -41,9 +41,9 @@ def sine(hertz: float, seconds: float, rate: int = RATE, amplitude: float = 1.0,
     return (amplitude * np.sin(2 * np.pi * hertz * time + phase)).astype(np.float32)
 
 
-def decoded(data: bytes, format: Format, rate: int) -> tuple[Samples, int, dict[str, str]]:
+def decoded(data: bytes, format: Format, rate: int, *, mp4: bool = False) -> tuple[Samples, int, dict[str, str]]:
     """Samples, their rate and the tags, as any player of FFmpeg's family has them."""
-    demuxer = {Format.OPUS: "ogg", Format.PCM: "s16le"}.get(format, format.value)
+    demuxer = "mp4" if mp4 else {Format.OPUS: "ogg", Format.PCM: "s16le"}.get(format, format.value)
     options = {"sample_rate": str(rate), "ch_layout": "mono"} if format is Format.PCM else {}
     with av.open(io.BytesIO(data), "r", format=demuxer, options=options) as container:
         stream = container.streams.audio[0]

@@ -202,6 +202,37 @@ def test_tags_that_no_container_takes_do_no_harm(format: Format) -> None:
     assert read["title"].startswith("abcxxx")
 
 
+@pytest.mark.parametrize("rate", [8_000, 22_050, 24_000, 48_000])
+@pytest.mark.parametrize("n", [0, 1, 1_024, 2 * RATE + 177])
+def test_an_mp4_file_is_whole_in_time_and_tagged_and_has_its_index_in_front(
+    n: int, rate: int, ffprobe: str, tmp_path: Path
+) -> None:
+    samples = murmur(n, seed=rate)
+    path = tmp_path / "book.m4b"
+    for tags in (TAGS, {}):
+        with Encoder(Format.AAC, rate, tags=tags, sink=path, mp4=True) as encoder:
+            assert b"".join([encoder.push(part) for part in cut(samples, [n // 3])] + [encoder.finish()]) == b""
+        data = path.read_bytes()
+        assert data[4:12] == b"ftypM4A "
+        assert 0 < data.index(b"moov") < data.index(b"mdat")
+        received, received_rate, read = decoded(data, Format.AAC, rate, mp4=True)
+        assert received_rate == rate
+        assert max(n, 1) <= len(received) <= max(n, 1) + frame_length(Format.AAC, rate)
+        assert {key: read.get(key) for key in ("title", "artist", "comment")} == {
+            key: tags.get(key) for key in ("title", "artist", "comment")
+        }
+        assert (b"hibari 0.2.1" in data) is bool(tags)
+        assert b"Lavf" not in data
+    if n > rate:
+        assert abs(lag(samples, received)) <= 0.002 * rate
+        tail = slice(n - rate // 10, n)
+        assert np.corrcoef(samples[tail], received[tail])[0, 1] > 0.9
+    done = subprocess.run(
+        [ffprobe, "-v", "warning", "-hide_banner", path], capture_output=True, check=True, timeout=120
+    )
+    assert done.stderr == b""
+
+
 @pytest.mark.parametrize("tags", [None, TAGS], ids=["bare", "tagged"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("format", ALL)

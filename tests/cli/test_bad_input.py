@@ -58,7 +58,7 @@ OPTIONS: dict[str, tuple[list[str], str, str]] = {
     "quantize to 5": (["--quantize", "5"], "--quantize", "8 or 4"),
     "no folder": (["-o", "nowhere/out.mp3"], "output", "create it"),
     "a folder": (["-o", "."], "output", "name a file"),
-    "an ending of MP4": (["-o", "out.m4b"], "output", ".flac, .wav, .pcm, .ogg, .oga, .wave, .raw"),
+    "an ending of others": (["-o", "out.wma"], "output", ".flac, .wav, .pcm, .ogg, .oga, .m4a, .m4b, .wave, .raw"),
     "a device": (["-o", "/dev/null", "--format", "mp3"], "output", "-o -"),
     "name too long": (["-o", "x" * 300 + ".mp3"], "output", "shorter"),
     "captions without folder": (["--captions", "nowhere/out.srt"], "captions", "create it"),

@@ -32,6 +32,9 @@ class Encoder:
     (ADTS, streamed MP3) the packets that hold nothing but delay are left out, and the first 50 ms have to make do
     without the packet before them: let speech start after that much silence.
 
+    With `mp4`, AAC goes into an MP4 file with its index in front (`.m4a`, `.m4b`). It has tags, signals the
+    delay, and needs a path as its `sink`.
+
     Tags go by FFmpeg's generic names: `title`, `artist`, `comment`, `encoded_by`. The same samples give the same bytes,
     however they are cut into pushes. An error of the sink is raised as it is.
     """
@@ -50,6 +53,7 @@ class Encoder:
         bitrate: int | None = None,
         tags: Mapping[str, str] | None = None,
         sink: BinaryIO | Path | None = None,
+        mp4: bool = False,
     ) -> None:
         """Raises InvalidRequest for a rate that the codec does not take (see `nearest_rate`), OSError of the sink."""
         rates = format.spec.rates
@@ -59,9 +63,11 @@ class Encoder:
         self.format = format
         self.sample_rate = sample_rate
         self.bitrate = bitrate_for(format, sample_rate, bitrate)
+        assert not mp4 or (format is Format.AAC and isinstance(sink, Path))
+        self._mp4 = mp4
         self._out = _Out(sink)
         self._streams = not self._out.seekable()
-        self._drop, lead = _delay(format, sample_rate, self._streams)
+        self._drop, lead = (0, 0) if mp4 else _delay(format, sample_rate, self._streams)
         self._held: list[Samples] = [np.zeros(lead, np.float32)]
         self._held_count = lead
         self._level = _level(format, self.bitrate)
@@ -137,10 +143,19 @@ class Encoder:
         from av.codec.context import Flags
 
         spec = self.format.spec
-        kept = {key: _clean(value) for key, value in tags.items()} if spec.holds_tags else {}
-        kept = {key: value for key, value in kept.items() if value}
+        kept = {key: _clean(value) for key, value in tags.items()} if spec.holds_tags or self._mp4 else {}
+        kept = {_MP4_TAGS.get(key, key) if self._mp4 else key: value for key, value in kept.items() if value}
         options = _muxer_options(self.format, self._streams, tagged=bool(kept))
-        container = av.open(self._out, "w", format=spec.container, container_options=options, buffer_size=_BUFFER_BYTES)
+        if self._mp4:
+            options["movflags"] = "+faststart"
+        container = av.open(
+            self._out,
+            "w",
+            format=_MP4 if self._mp4 else spec.container,
+            container_options=options,
+            buffer_size=_BUFFER_BYTES,
+            io_open=self._out.read_again if self._mp4 else None,
+        )
         container.metadata.update(kept)
         options = _codec_options(self.format, self.bitrate, self.sample_rate, self._streams)
         stream: Any = container.add_stream(spec.codec, rate=self.sample_rate, options=options)
@@ -152,10 +167,11 @@ class Encoder:
         self._container, self._stream = container, stream
 
     def _shortest(self) -> int:
-        """Samples that players need to open a file: a packet of any lossy codec, two of an MP3 without a header."""
+        """Samples that players need to open a file: a packet, whole in MP4, two of an MP3 without a header."""
         if not self.format.spec.bitrate:
             return 0
-        return frame_length(self.format, self.sample_rate) + 1 if self.format is Format.MP3 and self._streams else 1
+        frame = frame_length(self.format, self.sample_rate)
+        return frame + 1 if self.format is Format.MP3 and self._streams else frame if self._mp4 else 1
 
     def _encode_held(self) -> None:
         import av
@@ -189,6 +205,10 @@ _BLOCK_SECONDS: Final = 4
 _HELD_SECONDS: Final = 1
 """What waits at most: large enough that Python's share of the work does not count."""
 _BUFFER_BYTES: Final = 1 << 16
+_MP4: Final = "ipod"
+"""FFmpeg's muxer of MP4 files with sound alone."""
+_MP4_TAGS: Final = {"encoded_by": "encoding_tool"}
+"""What FFmpeg calls them there."""
 _MP3_DELAY: Final = 576 + 529
 """Samples by which LAME (576) and any MP3 decoder (528 + 1) delay the sound; LAME's technical FAQ, "encoder delay"."""
 _PLENTY_BITS: Final = 4
@@ -268,6 +288,7 @@ class _Out:
 
     def __init__(self, sink: BinaryIO | Path | None) -> None:
         self.closed = False
+        self._path = sink if isinstance(sink, Path) else None
         self._owned = isinstance(sink, Path)
         self._file: BinaryIO | None = sink.open("wb") if isinstance(sink, Path) else sink
         self._seekable = self._file is not None and self._file.seekable()
@@ -290,6 +311,13 @@ class _Out:
     def tell(self) -> int:
         assert self._file is not None
         return self._file.tell()
+
+    def read_again(self, _url: str, _flags: int, _options: object) -> BinaryIO:
+        """What was written so far, for a muxer that moves it."""
+        assert self._file is not None
+        assert self._path is not None
+        self._file.flush()
+        return self._path.open("rb")
 
     def take(self) -> bytes:
         data = b"".join(self._chunks)

@@ -35,6 +35,11 @@ def format_of(path: Path, format: object, otherwise: object = None) -> Format:
     return chosen
 
 
+def in_mp4(path: Path, format: Format) -> bool:
+    """Whether the name asks for AAC in an MP4 file, which holds tags, and not in a plain stream of frames."""
+    return format is Format.AAC and path.suffix.lower() in (".m4a", ".m4b")
+
+
 def file_format(format: object) -> Format:
     """The format of a whole file; older clients call a WAV file `pcm_16`."""
     return Format.WAV if _is_pcm_16(format) else Format.parse(str(format))
@@ -70,11 +75,13 @@ _ENDINGS: Final = {
     **{each.value: each for each in Format},
     "ogg": Format.OPUS,
     "oga": Format.OPUS,
+    "m4a": Format.AAC,
+    "m4b": Format.AAC,
     "wave": Format.WAV,
     "raw": Format.PCM,
 }
-_NOT_WRITTEN: Final = frozenset({"m4a", "m4b", "mp4", "aif", "aiff", "caf", "mka", "webm", "wma"})
-"""Endings of containers that no format here is in, such as MP4: nobody would open what is called so and is not."""
+_NOT_WRITTEN: Final = frozenset({"mp4", "aif", "aiff", "caf", "mka", "webm", "wma"})
+"""Endings of containers that no format here is in: nobody would open what is called so and is not."""
 
 
 def _is_pcm_16(format: object) -> bool:

@@ -12,7 +12,7 @@ from oscine.audio.formats import Format, nearest_rate
 from oscine.audio.limiter import TruePeakLimiter
 from oscine.audio.waveform import Waveform
 from oscine.delivery.captions import captions, check_captions
-from oscine.delivery.choice import check_bitrate, file_format, format_of
+from oscine.delivery.choice import check_bitrate, file_format, format_of, in_mp4
 from oscine.delivery.files import naming, written_whole
 from oscine.delivery.tags import tags_for
 from oscine.synthesis.assemble import Segment
@@ -52,7 +52,12 @@ class Speech(Waveform):
             written_whole(path) as beside,
             naming("output"),
             Encoder(
-                chosen, waveform.sample_rate, bitrate=bitrate, tags=tags_for(self.report) if tags else None, sink=beside
+                chosen,
+                waveform.sample_rate,
+                bitrate=bitrate,
+                tags=tags_for(self.report) if tags else None,
+                sink=beside,
+                mp4=in_mp4(path, chosen),
             ) as encoder,
         ):
             encoder.push(waveform.samples)
