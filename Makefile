@@ -25,7 +25,7 @@ help:
 	@echo 'make test-long                the tests that take minutes each'
 	@echo "make test-indextts            the part of it that tests IndexTTS's engines, in their own environment"
 	@echo 'make test-clients             other programs that speak through the server: Open WebUI, LiveKit and more'
-	@echo 'make test-bridge              the part of it that tests the bridge, in the runtime of Cloudflare'
+	@echo 'make test-bridge              all tests of the bridge, in the runtime of Cloudflare; `make test` has a part'
 	@echo 'make bench                    the benchmarks; figures in docs/benchmarks.md'
 	@echo 'make bench-bridge             what the bridge adds to the first sound, and its sub-requests'
 	@echo 'make bench-vibevoice          VibeVoice beside transformers, with random weights; OPTIONS="--model 1.5B" goes to it'
@@ -46,10 +46,12 @@ extra: .venv/ready-core
 	@[ -n "$(EXTRA)" ] || { echo 'Which extra? For example: make extra EXTRA=vibevoice' >&2; exit 2; }
 	$(SET_UP) extra $(EXTRA)
 
+# All of the bridge's tests take five minutes.
+BRIDGE_IN_CI = $(addprefix tests/bridge/test_,bundle.py speech.py sdk.py)
 TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) tests/engines/indextts
 
 test: lint types rooms .tools/openai1/ready .tools/indextts/ready bridge/node_modules/.node
-	$(BIN)/pytest $(ON_EVERY_CORE) --ignore=tests/bridge tests tests/bridge/test_bundle.py
+	$(BIN)/pytest $(ON_EVERY_CORE) --ignore=tests/bridge tests $(BRIDGE_IN_CI)
 	$(TEST_INDEXTTS)
 
 # IndexTTS's packages bring scipy, which must not be in .venv.
@@ -59,11 +61,11 @@ test-indextts: .tools/indextts/ready
 # What takes minutes each: installations that are killed, loops for memory, grammars that are compiled.
 test-long: .venv/ready-dev .tools/indextts/ready .tools/openai1/ready bridge/node_modules/.node
 	$(BIN)/pytest $(ON_EVERY_CORE) --ignore=tests/bridge -m long
-	$(BIN)/pytest tests/bridge
+	$(BIN)/pytest -m "long or not long" tests/bridge
 	$(TEST_INDEXTTS) -m long
 
 test-bridge: .venv/ready-dev .tools/openai1/ready bridge/node_modules/.node
-	$(BIN)/pytest tests/bridge
+	$(BIN)/pytest -m "long or not long" tests/bridge
 
 # What these programs make of the server: real code of theirs, in environments of their own.
 test-clients: .venv/ready-dev .tools/agents/ready .tools/litellm/ready .tools/openwebui/ready .tools/wyoming/ready

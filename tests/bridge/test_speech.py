@@ -120,7 +120,14 @@ def test_pieces_that_come_in_many_polls_are_put_together_in_order(tones: House):
     assert answer.content == sound_of(job)
 
 
-@pytest.mark.parametrize("fields", [{}, {"stream": False}, {"stream_format": "sse"}], ids=["stream", "file", "events"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({}, id="stream"),
+        pytest.param({"stream": False}, id="file", marks=pytest.mark.long),
+        pytest.param({"stream_format": "sse"}, id="events", marks=pytest.mark.long),
+    ],
+)
 def test_a_worker_that_gives_single_results_is_heard(bundle: Bundle, tmp_path: Path, fields: dict[str, Any]):
     with (
         Plane().running() as plane,
