@@ -259,6 +259,8 @@ def test_a_job_keeps_its_seed_until_it_is_done_with_another(tmp_path: Path) -> N
     assert spool_in(tmp_path).seed_for("one.mp3") == seed
     spool_in(tmp_path).keep_seed("one.mp3", 7)
     assert spool_in(tmp_path).seed_for("one.mp3") == 7
+    spool_in(tmp_path).forget_seed("one.mp3")
+    assert files(tmp_path) == []
     assert len({spool_in(tmp_path).seed_for(f"{n}.mp3") for n in range(5)}) > 1
 
 

@@ -226,7 +226,10 @@ def _play_from_file(oscine: Oscine, source: str | Iterable[str], options: dict[s
 
     with TemporaryDirectory(prefix="oscine-") as folder:
         path = Path(folder) / "speech.wav"
-        report = oscine.save(source, path, on_progress=lambda _: heed(), **options)
+        try:
+            report = oscine.save(source, path, on_progress=lambda _: heed(), **options)
+        finally:
+            oscine.studio.spool.forget_seed(str(path.absolute()))
         play_file(path)
     _tell(report, quiet)
 

@@ -127,6 +127,10 @@ class Spool:
         except OSError:
             log.debug("the job's seed could not be remembered")
 
+    def forget_seed(self, job: str) -> None:
+        """Remember nothing of a job whose file is gone; never fails."""
+        _remove(self._note(job))
+
     def prune(self) -> None:
         """Remove what is too old or too much, oldest first; never fails. Looks at most once an hour."""
         now = time.time()
