@@ -80,9 +80,8 @@ class Registry:
 def _remedy(name: str, source: EntryPoint | Factory) -> str:
     """What brings the packages of an engine: an extra of whoever it comes from, where that has one of its name."""
     dist = source.dist if isinstance(source, EntryPoint) else None
-    has_extra = dist is None or name in (dist.metadata.get_all("Provides-Extra") or ())
-    if has_extra and (dist is None or dist.name == "oscine"):
+    if dist is None:
         return f"run: {install_command(name)}"
-    if has_extra:
-        return f'run: pip install "{dist.name}[{name}]"'
-    return f"run: pip install --force-reinstall {dist.name}"
+    if name not in (dist.metadata.get_all("Provides-Extra") or ()):
+        return f"run: pip install --force-reinstall {dist.name}"
+    return f"run: {install_command(name)}" if dist.name == "oscine" else f'run: pip install "{dist.name}[{name}]"'
