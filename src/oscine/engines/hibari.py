@@ -55,6 +55,8 @@ SPEED_RANGE: Final = (0.5, 2.0)
 """What hibari's README gives for `speed`; outside, its prosody breaks down."""
 LIMIT_CHARS: Final = 380
 """hibari itself splits sentences above 400 phonemes, which in English are about as many characters."""
+_REVISION: Final = 2
+"""Of what Oscine does itself; it goes up whenever that sounds different."""
 LOOK_S: Final = 0.003
 """How often an idle worker looks for what came meanwhile."""
 TURN_S: Final = 0.01
@@ -295,7 +297,7 @@ def _describe(workers: int) -> EngineInfo:
 
     return EngineInfo(
         name="hibari",
-        version=version("hibari-tts"),
+        version=f"{version('hibari-tts')}-r{_REVISION}",
         summary="Small built-in English voice: no download, no GPU, more than 100x real time on one core.",
         sample_rate=SAMPLE_RATE,
         languages=("en",),
