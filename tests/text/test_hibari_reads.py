@@ -105,6 +105,11 @@ def test_a_name_after_a_king_is_no_numeral(engine: Any) -> None:
         assert "zˈɪɹOθ" not in sounds(engine, f"She saw {name} there.")
 
 
+def test_a_letter_after_a_noun_is_no_numeral(engine: Any) -> None:
+    said = sounds(engine, "A USB Type C plug, Appendix C, Class C and Chapter X.")
+    assert said == sounds(engine, "A USB Type see plug, Appendix see, Class see and Chapter ten.")
+
+
 @pytest.mark.parametrize(
     "text",
     [
