@@ -22,8 +22,9 @@ import numpy as np
 from oscine.audio.waveform import Samples
 from oscine.config import Settings
 from oscine.engines.hibari_network import Network
+from oscine.engines.hibari_numerals import GUARD
 from oscine.engines.hibari_sound import sound_of
-from oscine.engines.hibari_text import GUARD, readable, sentences
+from oscine.engines.hibari_text import readable, sentences
 from oscine.engines.noise import TableNoise, prepared
 from oscine.engines.protocol import (
     LATER,
