@@ -46,12 +46,10 @@ extra: .venv/ready-core
 	@[ -n "$(EXTRA)" ] || { echo 'Which extra? For example: make extra EXTRA=vibevoice' >&2; exit 2; }
 	$(SET_UP) extra $(EXTRA)
 
-# All of the bridge's tests take five minutes.
-BRIDGE_IN_CI = $(addprefix tests/bridge/test_,bundle.py speech.py sdk.py)
 TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) tests/engines/indextts
 
 test: lint types rooms .tools/openai1/ready .tools/indextts/ready bridge/node_modules/.node
-	$(BIN)/pytest $(ON_EVERY_CORE) --ignore=tests/bridge tests $(BRIDGE_IN_CI)
+	$(BIN)/pytest $(ON_EVERY_CORE)
 	$(TEST_INDEXTTS)
 
 # IndexTTS's packages bring scipy, which must not be in .venv.

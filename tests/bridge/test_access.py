@@ -12,6 +12,8 @@ from tests.bridge.conftest import House
 from tests.bridge.gate import Gate, refusal
 from tests.bridge.house import CLIENT_KEY, OTHER_KEY, Bridge, asked, endpoint_of
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("key", [None, "wrong", CLIENT_KEY[:-1], f"{CLIENT_KEY}x", "sk-other,sk-client", "ключ"])
 def test_speech_needs_one_of_the_keys(house: House, key: str | None):

@@ -15,6 +15,8 @@ from tests.http.child import Child, child
 from tests.runpod.house import until
 from tests.runpod.plane import KEY
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:

@@ -14,6 +14,8 @@ from tests.bridge.gate import Gate, Passed, refusal
 from tests.bridge.house import BRIDGE, node
 from tests.runpod.house import until
 
+pytestmark = pytest.mark.long
+
 MOST = 45
 
 SIMULATED = """

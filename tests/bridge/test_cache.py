@@ -13,6 +13,8 @@ from tests.bridge.gate import Gate, refusal
 from tests.bridge.house import OTHER_KEY, Bridge
 from tests.runpod.house import until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def bridge(start: Callable[..., Bridge]) -> Bridge:

@@ -18,6 +18,8 @@ from tests.bridge.test_failures import broken_off, last_event
 from tests.bridge.test_leaving import asking
 from tests.runpod.house import until
 
+pytestmark = pytest.mark.long
+
 LARGE: Final = bytes(480_000)
 HELD_BACK: Final = 40 * len(LARGE)
 """More than what lies between a bridge and a client that does not read."""

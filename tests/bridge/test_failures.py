@@ -21,6 +21,8 @@ from tests.runpod.engines import SECRETS
 from tests.runpod.house import until, worker
 from tests.runpod.plane import KEY
 
+pytestmark = pytest.mark.long
+
 INSIDE = re.compile(r"Traceback|File \"|worker|pod[0-9a-f]{6}|127\.0\.0\.1|/w/|runpod_worker|host", re.IGNORECASE)
 ALLOWED = re.compile(r"The worker failed|No worker was ready|the worker|The worker", re.IGNORECASE)
 

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import pytest
+
 from tests.bridge.conftest import House
 from tests.bridge.gate import refusal
 from tests.bridge.house import Bridge, Bundle, asked, endpoint_of, running
 from tests.runpod.house import until
+
+pytestmark = pytest.mark.long
 
 HELD = "This comes first. This is held back."
 

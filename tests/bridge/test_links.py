@@ -23,6 +23,8 @@ from tests.delivery.seaweed import WRITER, seaweed
 from tests.runpod.house import environment, until, worker
 from tests.runpod.plane import KEY, Plane
 
+pytestmark = pytest.mark.long
+
 
 class Store(ThreadingHTTPServer):
     """What a presigned link leads to; counts who came, and with what."""

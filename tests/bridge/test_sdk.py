@@ -52,7 +52,7 @@ def addresses(house: House, bundle: Bundle, tmp_path_factory: pytest.TempPathFac
         }
 
 
-@pytest.fixture(scope="module", params=[CURRENT, FIRST], ids=["current", "1.x"])
+@pytest.fixture(scope="module", params=[CURRENT, pytest.param(FIRST, marks=pytest.mark.long)], ids=["current", "1.x"])
 def problems(request: Any, addresses: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     python: Path = request.param
     if not python.exists():

@@ -12,6 +12,8 @@ import pytest
 from tests.bridge.conftest import House
 from tests.bridge.house import BRIDGE, Bridge, bundled, endpoint_of, running
 
+pytestmark = pytest.mark.long
+
 TABLE = {
     "alloy": "heart",
     "nova": {"voice": "heart", "engine": "hibari", "options": {"speed": 1.5, "loudness": -20}},
