@@ -20,6 +20,9 @@ PROSE = " ".join(prose(ENGINES).split())
 SPOKEN = 60_509
 """Tokens of 2.5's text, as its published configuration has them."""
 
+MORE_IN_FILES = 1.0
+"""GB, at most, of what training needed and `s2mel.pth` and `codec.pth` still hold."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -105,7 +108,8 @@ def test_memory_and_downloads_are_as_they_are_told(weights: dict[str, Weights]) 
         spoken = has.gpt - has.head
         rest = has.others + has.heard
         assert figures(memory[at]) == pytest.approx([4 * (spoken + rest), 2 * spoken + 4 * rest], abs=0.06)
-        assert figures(download[at]) == pytest.approx([4 * (has.gpt + has.others + has.hearing)], abs=0.16)
+        (downloaded,), loaded = figures(download[at]), 4 * (has.gpt + has.others + has.hearing)
+        assert loaded < downloaded < loaded + MORE_IN_FILES
     saved = [2 * (has.gpt - has.head) for has in weights.values()]
     assert figures(sentence("less for weights")) == pytest.approx(saved, abs=0.06)
 
