@@ -9,6 +9,8 @@ BIN = .venv/bin
 INDEXTTS = .tools/indextts/bin/python
 # A file stays with one worker, and so do the servers that it starts.
 ON_EVERY_CORE = --numprocesses=auto --dist=loadfile
+# Where a machine stands still for seconds a test may fail by chance; why the first try failed is shown at the end.
+SECOND_TRY = --reruns=1 --reruns-delay=3 --max-suite-reruns=5 --rerun-show-tracebacks
 SET_UP = @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer." >&2; exit 1; }; \
 	$(PYTHON) scripts/setup-env
 
@@ -46,10 +48,10 @@ extra: .venv/ready-core
 	@[ -n "$(EXTRA)" ] || { echo 'Which extra? For example: make extra EXTRA=vibevoice' >&2; exit 2; }
 	$(SET_UP) extra $(EXTRA)
 
-TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) tests/engines/indextts
+TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) $(SECOND_TRY) tests/engines/indextts
 
 test: lint types rooms .tools/openai1/ready .tools/indextts/ready bridge/node_modules/.node
-	$(BIN)/pytest $(ON_EVERY_CORE)
+	$(BIN)/pytest $(ON_EVERY_CORE) $(SECOND_TRY)
 	$(TEST_INDEXTTS)
 
 # IndexTTS's packages bring scipy, which must not be in .venv.

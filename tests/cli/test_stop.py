@@ -114,10 +114,18 @@ def test_a_command_that_has_only_begun_to_listen_can_be_stopped():
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "oscine: stopped.\n")
 
 
-def test_a_command_that_is_importing_is_stopped_when_that_lets_go_of_its_lock():
+@pytest.mark.parametrize("stands_still", [False, True], ids=["", "while the signal is put off"])
+def test_a_command_that_is_importing_is_stopped_when_that_lets_go_of_its_lock(stands_still: bool):
     """Python forgets what is raised in a callback of its imports, and never gives the lock back."""
+    slow = (
+        "import threading\n"
+        "class Slow(threading.Timer):\n left = [0.3]\n def start(self):\n"
+        "  super().start()\n  time.sleep(self.left.pop() if self.left else 0)\n"
+        "threading.Timer = Slow\n"
+    )
     code = (
         "import os, signal, time, oscine.cli.endings as endings\n"
+        f"{slow if stands_still else ''}"
         "importing = 'def cb():\\n os.kill(os.getpid(), signal.SIGTERM)\\n print(\"let go\", flush=True)'\n"
         "space = {'os': os, 'signal': signal}\n"
         "exec(compile(importing, '<frozen importlib._bootstrap>', 'exec'), space)\n"

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from oscine.errors import OscineError
@@ -37,7 +37,6 @@ class PipeClosed(BaseException):
     """Whoever read standard output went away: nothing to complain about, and nothing left to do."""
 
 
-"""glibc, malloc.h."""
 _asked: list[tuple[float, int]] = []
 """When the command was first asked to stop, and by which signal."""
 
@@ -148,12 +147,18 @@ def _send(number: int) -> None:
         signal.raise_signal(number)
 
 
+def _is_within(frame: FrameType | None, code: CodeType) -> bool:
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
+
+
 def _listen() -> None:
     """Have Ctrl-C, SIGTERM and a terminal that closes unwind the command, so that it tidies up."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if frame is not None and frame.f_code.co_filename.startswith(_IMPORTING):
-            # There it could be lost in a callback, with the lock of all imports held.
+        if _is_within(frame, stop.__code__) or (frame and frame.f_code.co_filename.startswith(_IMPORTING)):
+            # There it could be lost in a callback, with the lock of all imports held, which this may have interrupted.
             again = threading.Timer(_AGAIN_S, _send, (number,))
             again.daemon = True
             again.start()

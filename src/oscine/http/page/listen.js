@@ -130,6 +130,7 @@ function changed() {
   byId("play").setAttribute("aria-label", going ? "Pause" : "Play");
   const ended = take.sound.complete ? "Finished" : "That is all that came";
   const words = { playing: "Speaking", waiting: "Waiting for more sound …", paused: "Paused", ended };
+  draw(); // what is said and what is shown are of one moment
   if (state !== "waiting" || take.facts.first !== undefined) say("said", words[state]);
   active();
   animate();
