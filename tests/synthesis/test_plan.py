@@ -16,8 +16,8 @@ from oscine.engines.protocol import Lengths
 from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest
 from oscine.synthesis.cast import Cast
-from oscine.synthesis.pauses import BY_MARK_MS, CHAPTER_MS, PARAGRAPH_MS, TURN_MS
-from oscine.synthesis.plan import Piece, Plan
+from oscine.synthesis.pauses import BY_MARK_MS, CHAPTER_MS, PARAGRAPH_MS, TURN_MS, pause_after
+from oscine.synthesis.plan import CONTINUES, Piece, Plan
 from oscine.synthesis.prepare import make_plan
 from oscine.voices.prompt import preset_prompt
 from tests.echo import EchoEngine
@@ -304,6 +304,18 @@ def test_letters_of_its_own_languages_are_not_warned_about() -> None:
 
 def test_pauses_follow_the_punctuation() -> None:
     assert pauses("One. Two? Three!") == [0, BY_MARK_MS["."], BY_MARK_MS["?"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("He said “Yes.”", "."), ("“Wait…”", "…"), ("(Wait ...)", "…"), ("he came (at last)", ")"), ("我走了。", "."),
+        ("「行こう。」", "."), ("『行くの？』", "?"), ("（他笑了！）", "!"), ("他来了（昨天）", ")"),
+        ("كيف حالك؟", "?"), ("جاء،", ","), ("मैं ठीक हूँ।", "."), ("等等⋯⋯", "…"),
+    ],
+)  # fmt: skip
+def test_marks_of_every_script_make_their_pause_also_inside_quotes(text: str, mark: str) -> None:
+    assert pause_after(text, CONTINUES, asked_ms=None, speed=1.0) == BY_MARK_MS[mark]
 
 
 def test_paragraphs_and_turns_are_further_apart_than_sentences() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from oscine.text.characters import CLOSERS
 from oscine.text.script import Break
 
 CHAPTER_MS: Final = 1500
@@ -28,8 +29,16 @@ BY_MARK_MS: Final = {
 """Silence between the end of one piece and the start of the next, by the last mark. Read speech pauses 0.3 to 0.5 s
 between sentences and 0.1 to 0.25 s between clauses (Goldman-Eisler 1972; Campione & Veronis 2002: medians near
 0.15 and 0.5 s)."""
-_CLOSING: Final = "\"'”’»)]}"
-_SAME_AS: Final = {"。": ".", "！": "!", "？": "?", "，": ",", "、": ",", "；": ";", "：": ":"}
+_SAME_AS: Final = (
+    dict.fromkeys("。｡．।॥۔", ".")
+    | dict.fromkeys("！", "!")
+    | dict.fromkeys("？؟", "?")
+    | dict.fromkeys("，、､،", ",")
+    | dict.fromkeys("；؛", ";")
+    | dict.fromkeys("：", ":")
+    | dict.fromkeys("⋯‥", "…")
+    | dict.fromkeys("）］】〕", ")")
+)
 
 
 def pause_after(text: str, following: Break, *, asked_ms: int | None, speed: float) -> int:
@@ -55,7 +64,9 @@ def pause_after(text: str, following: Break, *, asked_ms: int | None, speed: flo
 
 
 def _by_mark(text: str) -> int:
-    if text.rstrip().endswith("..."):
+    said = text.rstrip()
+    bare = said.rstrip(CLOSERS + " ")
+    if bare.endswith("..."):
         return BY_MARK_MS["…"]
-    last = text.rstrip().rstrip(_CLOSING)[-1:]
-    return BY_MARK_MS.get(_SAME_AS.get(last, last), UNFINISHED_MS)
+    marks = (_SAME_AS.get(end, end) for end in (bare[-1:], said[-1:]))
+    return next((BY_MARK_MS[mark] for mark in marks if mark in BY_MARK_MS), UNFINISHED_MS)
