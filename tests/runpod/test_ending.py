@@ -115,11 +115,14 @@ def test_a_worker_that_is_asked_to_stop_while_it_loads_its_engine_ends_at_once(p
     assert not process.is_taking()
 
 
-def test_an_idle_worker_that_is_asked_to_stop_ends_at_once(platform: Client, start: Start):
+def test_an_idle_worker_that_is_asked_to_stop_ends_at_once_and_says_nothing_that_is_wrong(
+    platform: Client, start: Start
+):
     process = start(**TONES)
     process.stop()
     assert process.ended() == 0
     assert "Traceback" not in process.log()
+    assert "before the first job" not in process.log()  # its heartbeat is ended too
 
 
 def test_a_worker_that_is_asked_to_stop_before_its_first_question_waits_for_no_answer(monkeypatch: pytest.MonkeyPatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 
 
@@ -23,7 +24,8 @@ class Mortal(multiprocessing.Process):
     """A process that ends when the one that started it has ended, in whatever way."""
 
     def run(self) -> None:
-        """As Process's, beside a thread that waits for the other's end."""
+        """As Process's, beside a thread that waits for the other's end, and without what that one does when it ends."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         threading.Thread(target=_end_after_the_parent, name="oscine-parent", daemon=True).start()
         super().run()
 
