@@ -22,6 +22,7 @@ from oscine.synthesis.assemble import Segment
 from oscine.synthesis.result import Report
 from oscine.synthesis.studio import Studio
 from oscine.synthesis.track import Progress
+from oscine.voices.library import RECORDING, UPLOAD
 from tests.contract.old_workers import deployment
 from tests.docs.pages import ROOT, Block, blocks, prose, rows_of
 from tests.scripts.script import try_endpoint
@@ -179,6 +180,8 @@ def test_the_limits_that_are_told_are_those_of_the_code():
     assert f"as its engine has lanes, {worker.MOST_JOBS} at most" in said
     assert f"{checks.LEAST_DISK_GB:g} GB of room" in said
     assert f"{checks.LEAST_GPU_GB:g} GB of free GPU memory" in said
+    assert f"base64 of at most {UPLOAD.max_bytes // 1024**2} MiB" in said
+    assert f"a file of at most {RECORDING.max_bytes // 1024**2} MiB in the object store" in said
     stored = " ".join(prose(STORAGE).split())
     assert f"parts of {PART_BYTES // 1024**2} MiB of which two are in memory" in stored
     assert (usual.s3_presign_seconds, WEEK_SECONDS) == (3_600, 604_800)

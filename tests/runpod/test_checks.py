@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -17,13 +18,14 @@ import pytest
 
 from oscine.config import Settings
 from oscine.engines.protocol import Missing
-from oscine.errors import NotAvailable
+from oscine.errors import InvalidRequest, NotAvailable
 from oscine.runpod import checks
 from oscine.runpod.actions import act
 from oscine.runpod.checks import fitness_checks, health
 from oscine.runpod.start import prepare
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
+from oscine.voices.library import RECORDING, UPLOAD
 from tests.echo import echo
 from tests.runpod.conftest import TONES, Start
 from tests.runpod.engines import entry_points
@@ -190,6 +192,20 @@ def test_voices_are_listed_added_from_base64_replaced_and_deleted(make: Make):
         assert "oscine voices" not in told
     told = done("speak", input=" ")["error"]
     assert told.startswith("input holds only blanks"), told
+
+
+def test_a_recording_from_the_store_may_be_larger_than_one_that_a_request_carries(make: Make, tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    worker = make(engine={"cloning": True}, OSCINE_STORE_URL=(tmp_path / "store").as_uri())
+    sound, filling = recording(), UPLOAD.max_bytes
+    large = sound[8:12] + struct.pack("<4sI", b"JUNK", filling) + bytes(filling) + sound[12:]
+    (tmp_path / "store" / "large.wav").write_bytes(struct.pack("<4sI", b"RIFF", len(large)) + large)
+    added = act(worker, {}, "add_voice", {"name": "Large", "s3_key": "large.wav"})
+    assert added == {"status": "completed", "voice": "Large"}
+    with (tmp_path / "store" / "larger.wav").open("wb") as file:
+        file.truncate(RECORDING.max_bytes + 1)
+    with pytest.raises(InvalidRequest, match=r"^s3_key: the file in the object store is larger than "):
+        act(worker, {}, "add_voice", {"name": "Larger", "s3_key": "larger.wav"})
 
 
 def test_old_results_go_and_what_is_in_the_making_stays(make: Make):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from oscine.errors import InvalidRequest
 from oscine.runpod.checks import health
 from oscine.runpod.documents import Document
-from oscine.voices.library import UPLOAD
+from oscine.voices.library import RECORDING, UPLOAD
 from oscine.voices.names import exact
 from oscine.voices.store import decoded_base64
 
@@ -54,12 +54,13 @@ def _add(worker: Worker, job: Job, fields: Mapping[str, Any]) -> Document:
         raise InvalidRequest(f"name is that of a voice that comes with {info.name}; choose another.", param="name")
     given, key = fields.get("voice_audio"), fields.get("s3_key")
     if isinstance(given, str) and given:
-        data, field = decoded_base64(given, "voice_audio"), "voice_audio"
+        data, field, limits = decoded_base64(given, "voice_audio"), "voice_audio", UPLOAD
     elif isinstance(key, str) and key:
         store = worker.store_for(job)
         if store is None:
             raise InvalidRequest("s3_key needs an object store; set the S3_ variables.", param="s3_key")
-        data, field = store.read(key, UPLOAD.max_bytes), "s3_key"
+        # No request carries it, so it may be as large as one that is copied into the library.
+        data, field, limits = store.read(key, RECORDING.max_bytes), "s3_key", RECORDING
     else:
         raise InvalidRequest(
             "voice_audio must be a base64 string of an audio file, or s3_key its name in the object store.",
@@ -67,7 +68,7 @@ def _add(worker: Worker, job: Job, fields: Mapping[str, Any]) -> Document:
         )
     replace = fields.get("replace") in (True, "true")
     with _called_name():
-        voice = worker.studio.library.add(name, data, replace=replace, limits=UPLOAD, field=field)
+        voice = worker.studio.library.add(name, data, replace=replace, limits=limits, field=field)
     return {"status": "completed", "voice": voice.name}
 
 
