@@ -8,6 +8,8 @@ const PATIENCE = 20;
 const HEALTH = 5;
 /** Seconds that /runsync waits for a result at most, unless it is told less. */
 const RUNSYNC = 90;
+/** Seconds that RunPod may hold a question back until there is something to say; it takes 1 at the least. */
+const HELD = [1, 30];
 
 /** Whether nothing more will happen to a job with this status. */
 export const isOver = (status) => TERMINAL.includes(status);
@@ -63,9 +65,13 @@ export class Endpoint {
     return answer.body;
   }
 
-  /** `{ status, stream }` with what the job has said since the last time; null: ask again. Throws BridgeError. */
-  stream(id) {
-    return this.asked(`/stream/${id}`);
+  /**
+   * `{ status, stream }` with what the job has said since the last time; null: ask again. Where that is nothing yet,
+   * RunPod waits for it, about so many seconds. Throws BridgeError.
+   */
+  stream(id, seconds = 0, signal) {
+    const held = Math.min(Math.max(seconds, HELD[0]), HELD[1]);
+    return this.asked(`/stream/${id}?wait=${Math.round(held * 1000)}`, PATIENCE + held, signal);
   }
 
   /** `{ status, output, error }`; null: ask again. Throws BridgeError. */
@@ -83,20 +89,20 @@ export class Endpoint {
     return this.asked("/health", HEALTH);
   }
 
-  async asked(path, seconds) {
-    const answer = await this.send(path, undefined, seconds);
+  async asked(path, seconds, signal) {
+    const answer = await this.send(path, undefined, seconds, signal);
     if (answer === null || answer.status === 429 || answer.status >= 500) return null;
     if (answer.status === 404 && path !== "/health") throw new Vanished();
     refuse(answer.status);
     return answer.body;
   }
 
-  send(path, body, seconds) {
+  send(path, body, seconds, signal) {
     this.count();
     const { settings } = this;
     return reach(
       settings.base + path,
-      { ...posted(settings, body, body ? "POST" : "GET"), seconds },
+      { ...posted(settings, body, body ? "POST" : "GET"), seconds, signal },
       async (answer) => ({ status: answer.status, body: await answer.json().catch(() => null) }),
     );
   }

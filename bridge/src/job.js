@@ -100,7 +100,7 @@ export class Job {
       throw new BridgeError(502, "A part of the sound was lost on the way; send the request again.", "incomplete");
   }
 
-  /** The next answer of /stream. */
+  /** The next answer of /stream, which is held back until the job says something or its interval is over. */
   async #poll(status) {
     const { coldStartSeconds, jobSeconds, subrequests } = this.#endpoint.settings;
     const waits = status === "IN_QUEUE";
@@ -108,14 +108,14 @@ export class Job {
     const from = this.#idle + (this.#taken ?? this.#at);
     let failures = 0;
     let missing = 0;
+    const interval = (polls) => pause((this.#asked - from) / 1000, polls, horizon);
     for (;;) {
-      const now = Date.now();
       const polls = this.#endpoint.left - KEPT - (waits ? Math.floor(subrequests * JOB_SHARE) : 0);
       if (this.#asked - from >= horizon * 1000 || polls < 1) throw this.#tooLate(waits);
-      await sleep(pause((now - from) / 1000, polls, horizon) - (now - this.#asked) / 1000, this.#signal);
+      await sleep(interval(polls) - (Date.now() - this.#asked) / 1000, this.#signal);
       this.#asked = Date.now();
       try {
-        const answer = await this.#endpoint.stream(this.#id);
+        const answer = await this.#endpoint.stream(this.#id, interval(polls - 1), this.#signal);
         if (typeof answer?.status === "string") return this.#seen(answer);
         if ((failures += 1) >= MOST_FAILURES)
           throw unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);

@@ -26,6 +26,7 @@ class Passed:
     """By time.monotonic."""
     method: str
     path: str
+    query: dict[str, str]
     headers: dict[str, str]
     body: bytes
 
@@ -57,6 +58,7 @@ class Gate:
             time.monotonic(),
             request.method,
             request.path,
+            dict(request.query),
             {k.lower(): v for k, v in request.headers.items()},
             await request.read(),
         )

@@ -12,6 +12,7 @@ import pytest
 from tests.bridge.conftest import House
 from tests.bridge.gate import Gate, Passed, refusal
 from tests.bridge.house import BRIDGE, node
+from tests.bridge.test_failures import speaking
 from tests.runpod.house import until
 
 pytestmark = pytest.mark.long
@@ -87,6 +88,17 @@ def test_a_job_of_a_minute_needs_at_most_45(house: House, gate: Gate):
     assert answer.content == bytes(3 * 60)
     assert len(gate.passed) <= MOST
     assert time.monotonic() - started >= 60
+
+
+def test_questions_are_held_back_until_there_is_something_to_say(tones: House):
+    """So nothing is late that RunPod knows, however long the interval is. It holds them for 1 to 300 s, and 10 else."""
+    thread, answers = speaking(tones.bridge, input="It is held.")
+    until(lambda: tones.gate.counted()["stream"] >= 4)
+    tones.process.go()
+    thread.join()
+    assert answers[0].status_code == 200, answers[0].text
+    held = [int(passed.query["wait"]) for passed in tones.gate.of("stream")]
+    assert all(1000 <= wait <= 30_000 for wait in held)
 
 
 def test_the_budget_is_never_exceeded(house: House, gate: Gate, start: Any):

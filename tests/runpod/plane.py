@@ -123,7 +123,10 @@ class Plane:
 
     async def stream(self, request: web.Request) -> web.Response:
         job = self._job(request)
-        await self._until(lambda: bool(job.pieces) or job.status in ENDED, 1.0)
+        held = float(request.query.get("wait", "1000"))  # 10,000 in production
+        if not 1000 <= held <= 300_000:
+            raise web.HTTPBadRequest
+        await self._until(lambda: bool(job.pieces) or job.status in ENDED, held / 1000)
         pieces = [{"output": item} for item in job.pieces]
         job.pieces.clear()
         return web.json_response({"status": job.status, "stream": pieces})
