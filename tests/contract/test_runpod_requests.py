@@ -40,6 +40,7 @@ BY_BOTH: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({"pronunciations": {"Good": "Gude"}}, {}, []),
     ({"old_field": 1, "another": [2]}, {}, ["old_field", "another"]),
     ({"voice": None, "seed": None, "speaker_name": None}, {}, []),
+    ({"speaker_name": "", "speaker_voice": "", "emo_audio_prompt": "", "output_format": "", "stream": ""}, {}, []),
 ]
 TAKEN: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     # engine, fields beside the text, what the result says (metadata by its own names), parts of its warnings

@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from oscine.runpod.worker import Job, Worker
 
 _BASE64: Final = 4 / 3
+_LEFT_EMPTY: Final = frozenset(
+    {"speaker_name", "speaker", "speaker_voice", "emo_audio_prompt", "output_format", "stream"}
+)
+"""Fields that forms send as an empty string where nobody filled them in; workers before this one took them so."""
 
 
 async def speak(worker: Worker, job: Job, fields: Mapping[str, Any]) -> AsyncGenerator[Document, None]:
     """The documents of a job that speaks. Raises OscineError."""
+    fields = {name: value for name, value in fields.items() if value != "" or name not in _LEFT_EMPTY}
     request, warnings = SpeechRequest.parse({name: value for name, value in fields.items() if name != "action"})
     store = await asyncio.to_thread(worker.store_for, job)
     if store is None and worker.settings.s3_required:
