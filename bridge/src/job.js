@@ -153,9 +153,10 @@ export class Job {
   }
 
   #end({ status, error, output }) {
-    if (status === "FAILED") return failure(error ?? output?.error, this.#input);
-    if (status === "TIMED_OUT")
+    const told = error ?? output?.error;
+    if (status === "TIMED_OUT" || told === "executionTimeout exceeded")
       return new BridgeError(504, "RunPod ended the job because it took too long; send a shorter text.", "timeout");
+    if (status === "FAILED") return failure(told, this.#input);
     return unavailable("The job was cancelled by whoever runs the endpoint; send the request again.", "cancelled", 5);
   }
 

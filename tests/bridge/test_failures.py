@@ -241,6 +241,11 @@ class TestThePlatform:
         )
         error_of(house.bridge.speech(), 504, "timeout")
 
+    def test_failed_for_its_time_is_504(self, house: House, gate: Gate):
+        """As RunPod says it of a job that ran longer than its `executionTimeout`."""
+        gate.rule = failed("executionTimeout exceeded")
+        error_of(house.bridge.speech(), 504, "timeout")
+
     def test_a_job_that_others_cancel_is_503(self, tones: House):
         thread, answers = speaking(tones.bridge, input="It is held.")
         until(lambda: tones.gate.counted()["stream"])
