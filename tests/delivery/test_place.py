@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.exceptions import PermissionDeniedError
 
 from oscine.config import Settings
 from oscine.delivery.bucket import Bucket, bucket_at
@@ -100,7 +101,8 @@ def test_without_any_variable_there_is_no_store():
 @pytest.mark.parametrize(
     ("environment", "name"),
     [
-        ({**KEYS, "S3_BUCKET_NAME": "speech"}, "S3_ENDPOINT_URL"),
+        (KEYS, "S3_BUCKET_NAME"),
+        ({"S3_BUCKET_NAME": "speech"}, "S3_ACCESS_KEY_ID"),
         ({**KEYS, "S3_ENDPOINT_URL": "https://s3.example.com"}, "S3_BUCKET_NAME"),
         ({**KEYS, "S3_ENDPOINT_URL": "https://speech.s3.example.com"}, "S3_BUCKET_NAME"),
         ({"S3_ENDPOINT_URL": "https://a.example", "S3_BUCKET_NAME": "speech"}, "S3_ACCESS_KEY_ID"),
@@ -124,6 +126,20 @@ def test_a_store_that_is_half_configured_is_told_with_the_variable(environment: 
     assert caught.value.param == name
     assert name in caught.value.message
     assert "top-secret" not in caught.value.message
+
+
+def test_without_an_address_it_is_aws_and_a_forgotten_one_is_told_of(monkeypatch: pytest.MonkeyPatch):
+    """As boto3 has it, with which the older workers stored their results."""
+    store = ObjectStore.from_settings(Settings.from_env({**KEYS, "S3_BUCKET_NAME": "speech"}))
+    assert store is not None
+    assert re.match(r"https://speech\.s3\.us-east-1\.amazonaws\.com/a\.mp3\?", store.link("a.mp3", 60))
+
+    def refused(*_: object) -> None:
+        raise PermissionDeniedError("<Code>InvalidAccessKeyId</Code>")
+
+    monkeypatch.setattr("obstore.head", refused)
+    with pytest.raises(DeliveryFailed, match="S3_SECRET_ACCESS_KEY, or set S3_ENDPOINT_URL where it is not AWS"):
+        store.find("a.mp3")
 
 
 def test_names_with_s3_come_before_runpods(server: Seaweed):

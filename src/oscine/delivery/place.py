@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -77,12 +77,14 @@ def place_of_settings(settings: Settings) -> Place | None:
         )
     )
     address, key, secret, name = (own or other for own, other in zip(ours, theirs, strict=True))
-    if not address and not settings.s3_region:
+    if not address and not settings.s3_region and names.address == _RUNPOD.address:
         raise _missing(names.address)
     if not key:
         raise _missing(names.key)
     if not secret:
         raise _missing(names.secret)
+    if not address:  # AWS, as for Amazon's own tools; whoever forgot the address of another store is told of it
+        names = replace(names, secret=f"{names.secret}, or set {names.address} where it is not AWS")
     # RunPod's examples have the bucket in the host, and no variable for it.
     bucket = bucket_at(address, name, settings.s3_region, guess=names.address == _RUNPOD.address)
     if bucket is None:
