@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import tracemalloc
+import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from oscine.audio.encode import Encoder
 from oscine.audio.formats import Format
 from oscine.audio.waveform import Waveform
 from oscine.errors import InvalidRequest
+from oscine.voices.container import describe
 from tests.audio.signals import RATE, Samples, lag, said
 
 LIMITS = Limits(max_bytes=7_000_000, min_seconds=3, max_seconds=120)
@@ -182,6 +185,47 @@ def test_a_small_file_that_swells_to_more_than_allowed_is_refused_in_little_memo
         tracemalloc.stop()
     assert "20 s" in message
     assert peak < 3 * 20 * 48_000 * 4
+
+
+def with_block(flac: bytes, kind: int, block: bytes) -> bytes:
+    """The same FLAC with another block of metadata behind the first (RFC 9639, section 8.1)."""
+    first = 4 + 4 + 34
+    return (
+        flac[:4]
+        + bytes([flac[4] & 0x7F])
+        + flac[5:first]
+        + struct.pack(">I", kind << 24 | len(block))
+        + block
+        + flac[first:]
+    )
+
+
+def picture(width: int) -> bytes:
+    """A PNG of `width` times `width`, and what stands around it in a FLAC (RFC 9639, section 8.8)."""
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, width, 8, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes((width + 1) * width))),
+        (b"IEND", b""),
+    )
+    png = b"\x89PNG\r\n\x1a\n"
+    png += b"".join(
+        struct.pack(">I", len(it)) + name + it + struct.pack(">I", zlib.crc32(name + it)) for name, it in chunks
+    )
+    return struct.pack(">II9s6I", 3, 9, b"image/png", 0, 0, 0, 0, 0, len(png)) + png
+
+
+@pytest.mark.parametrize("read", [lambda data: decode(data, LIMITS), describe])
+def test_a_cover_is_not_decoded_whatever_size_it_would_have(read: Callable[[bytes], object]) -> None:
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    try:
+        with av.logging.Capture() as told:
+            read(with_block(recording("flac"), 6, picture(40)))
+    finally:
+        av.logging.set_level(level)
+        av.logging.set_skip_repeated(True)
+    assert any("Codec (png) not on whitelist" in message for _, _, message in told)
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(tmp_path: Path) -> None:

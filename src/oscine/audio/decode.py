@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -54,6 +55,23 @@ def decode_file(path: Path, limits: Limits, *, field: str = "audio") -> Waveform
         return decode(file.read(limits.max_bytes + 1), limits, field=field)
 
 
+@cache
+def sound_decoders() -> str:
+    """The decoders of sound, as FFmpeg's option `codec_whitelist` takes them.
+
+    FFmpeg decodes pictures too, to find out their size: of a cover of 1 MB that has 144 million pixels it makes 1 GB.
+    """
+    from av.codec import Codec, codecs_available
+    from av.codec.codec import UnknownCodecError
+
+    names = []
+    for name in sorted(codecs_available):
+        with contextlib.suppress(UnknownCodecError):  # it only encodes
+            if Codec(name, "r").type == "audio":
+                names.append(name)
+    return ",".join(names)
+
+
 def _read(data: bytes, limits: Limits, field: str) -> tuple[Samples, int]:
     import av
     from av.error import FFmpegError
@@ -62,7 +80,12 @@ def _read(data: bytes, limits: Limits, field: str) -> tuple[Samples, int]:
         container = av.open(
             io.BytesIO(data),
             "r",
-            container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "none", "enable_drefs": "0"},
+            container_options={
+                "format_whitelist": _DEMUXERS,
+                "codec_whitelist": sound_decoders(),
+                "protocol_whitelist": "none",
+                "enable_drefs": "0",
+            },
             io_open=_no_other_file,
             metadata_errors="replace",
         )

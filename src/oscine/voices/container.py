@@ -6,6 +6,8 @@ import io
 from dataclasses import dataclass
 from typing import Final
 
+from oscine.audio.decode import sound_decoders
+
 _DEMUXERS: Final = {
     "wav": "wav",
     "flac": "flac",
@@ -55,7 +57,8 @@ def describe(data: bytes) -> Sound:
     if extension is None:
         raise ValueError("not a container of ours")
     try:
-        with av.open(io.BytesIO(data), format=_DEMUXERS[extension]) as container:
+        options = {"codec_whitelist": sound_decoders()}
+        with av.open(io.BytesIO(data), format=_DEMUXERS[extension], container_options=options) as container:
             codec = container.streams.audio[0].codec_context
             return Sound(extension, codec.codec.canonical_name, codec.sample_rate, codec.layout.nb_channels)
     except (av.FFmpegError, IndexError) as error:
