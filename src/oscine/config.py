@@ -308,12 +308,15 @@ class Settings(BaseModel):
 
     @property
     def voice_folders(self) -> tuple[Path, ...]:
-        """Where reference voices are looked for, first match first."""
-        return (
-            self.voice_home,
-            self.audio_voices_dir or self.home / "indextts" / "audio_voices",
-            self.audio_prompts_dir or self.home / "vibevoice" / "demo" / "voices",
-        )
+        """Where reference voices are looked for, first match first.
+
+        Two workers may have left recordings of one name on a volume; a deployment goes on with those of its own engine.
+        """
+        indextts = self.audio_voices_dir or self.home / "indextts" / "audio_voices"
+        vibevoice = self.audio_prompts_dir or self.home / "vibevoice" / "demo" / "voices"
+        if self.engine.lower() == "vibevoice":
+            return (self.voice_home, vibevoice, indextts)
+        return (self.voice_home, indextts, vibevoice)
 
     @property
     def indextts_checkpoints(self) -> Path:

@@ -140,6 +140,14 @@ def test_everything_lies_in_the_volume_unless_it_is_named():
     assert (models.indextts_checkpoints, models.indextts25_checkpoints) == (Path("/c"), Path("/c25"))
 
 
+@pytest.mark.parametrize(
+    ("engine", "folder"), [("vibevoice", "/data/vibevoice/demo/voices"), ("indextts2", "/data/indextts/audio_voices")]
+)
+def test_of_two_recordings_with_one_name_a_deployment_goes_on_with_its_own_engines(engine: str, folder: str):
+    here = Settings.from_env({"OSCINE_VOLUME": "/data", "OSCINE_ENGINE": engine})
+    assert here.voice_folders[:2] == (here.voice_home, Path(folder))
+
+
 def test_the_volume_is_runpods_if_there_is_one_else_the_users_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
