@@ -103,7 +103,7 @@ export class Job {
   /** The next answer of /stream, which is held back until the job says something or its interval is over. */
   async #poll(status) {
     const { coldStartSeconds, jobSeconds, subrequests } = this.#endpoint.settings;
-    const waits = status === "IN_QUEUE";
+    const waits = status === "IN_QUEUE" && this.#taken === null;
     const horizon = waits ? coldStartSeconds : jobSeconds;
     const from = this.#idle + (this.#taken ?? this.#at);
     let failures = 0;

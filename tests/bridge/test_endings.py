@@ -129,6 +129,13 @@ class TestTheEnd:
         assert house.bridge.speech(response_format="pcm").content == whole(2)
 
 
+def test_a_job_whose_worker_was_lost_goes_on_with_the_next(start: Callable[..., Bridge], gate: Gate):
+    """RunPod puts it into the queue again; a cold start in the midst of it has the time of the job."""
+    again = [("IN_QUEUE", list[Any]())] * 12
+    says(gate, (RUNS, [piece(0)]), *again, (RUNS, [piece(0), piece(1)]), (OVER, [last(2)]))
+    assert start(COLD_START_SECONDS="1").speech(response_format="pcm").content == whole(2)
+
+
 def test_a_client_that_reads_slowly_hears_the_end(start: Callable[..., Bridge], gate: Gate):
     """Time in which it takes nothing is none in which the job is late."""
     polls = [(RUNS, [piece(poll * 10 + number, LARGE) for number in range(10)]) for poll in range(6)]
