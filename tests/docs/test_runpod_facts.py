@@ -279,8 +279,12 @@ def test_what_a_deployment_of_indextts_notices_is_as_told(tmp_path: Path):
         assert Format.OPUS.media_type == "audio/ogg"
         assert moved.document({"text": "Hello.", "output_format": "pcm_16"})["format"] == "wav"
         silent = moved.document({"text": "Hello.", "stream": True, "session_id": "b"})
+        assert silent["sample_rate"] == 24_000
         tail = moved.document({"text": "Hello.", "stream": True, "session_id": "b", "stream_tail_ms": 2000, "seed": 1})
         assert tail["duration_sec"] > silent["duration_sec"] + 1
+    with deployment("indextts2", tmp_path, DEFAULT_SAMPLE_RATE="22050") as moved:
+        assert moved.document({"text": "Hello.", "stream": True})["sample_rate"] == 22_050
+        assert moved.document({"text": "Hello."})["metadata"]["sample_rate"] == 24_000
     with deployment("indextts2", tmp_path, S3_REQUIRED="true") as moved:
         assert "S3_REQUIRED is set" in moved.document({"text": "Hello."})["error"]
 
