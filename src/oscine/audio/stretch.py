@@ -11,7 +11,10 @@ from oscine.audio.waveform import Samples
 
 
 class TimeStretch:
-    """Plays samples `speed` times as fast, at the same pitch (WSOLA, FFmpeg's `atempo`): `round(n / speed)` of them."""
+    """Plays samples `speed` times as fast, at the same pitch (WSOLA, FFmpeg's `atempo`): `round(n / speed)` of them.
+
+    Sounds are placed to within half a window of the filter, so the last one may end up to 50 ms later than that.
+    """
 
     def __init__(self, sample_rate: int, speed: float) -> None:
         """`sample_rate` in Hz, `speed` 0.25 to 4. Raises ValueError outside of that."""
@@ -41,9 +44,9 @@ class TimeStretch:
         self._graph.push(None)
         rest = self._ready()
         missing = self._total() - self._given
-        self._given += missing
+        late = np.trim_zeros(self._held[: self._rate // 20], "b")
         self._graph = None
-        return np.concatenate([rest, np.zeros(missing, np.float32)])
+        return np.concatenate([rest, np.zeros(missing, np.float32), late])
 
     def _feed(self, samples: Samples) -> None:
         import av
