@@ -9,9 +9,11 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,12 +25,12 @@ from oscine.runpod import checks
 from oscine.runpod.actions import act
 from oscine.runpod.checks import fitness_checks, health
 from oscine.runpod.start import prepare
-from oscine.runpod.worker import Worker
+from oscine.runpod.worker import MOST_JOBS, Worker
 from oscine.synthesis.studio import Studio
 from oscine.voices.library import RECORDING, UPLOAD
 from tests.echo import echo
 from tests.runpod.conftest import TONES, Start
-from tests.runpod.engines import entry_points
+from tests.runpod.engines import SECRETS, entry_points
 from tests.runpod.house import ROOT, Client, Process, until
 from tests.voices.recordings import recording
 
@@ -142,6 +144,66 @@ def test_a_worker_that_loads_at_the_first_job_takes_one_until_then(make: Make):
     assert make(OSCINE_WORKER_JOBS="7").jobs_at_once() == 7
 
 
+def test_no_more_jobs_are_taken_than_there_are_threads_for(make: Make):
+    worker = make(engine={"lanes": 100})
+    prepare(worker)
+    assert worker.jobs_at_once() == MOST_JOBS
+
+
+def test_each_of_the_jobs_at_once_has_a_thread(make: Make):
+    worker = make(OSCINE_WORKER_JOBS="40")
+    meet = threading.Barrier(40)
+
+    async def all_at_once() -> None:
+        await last_of(worker.answer({"id": "a-job", "input": {"action": "list_voices"}}))
+        await asyncio.gather(*(asyncio.to_thread(meet.wait, 60) for _ in range(40)))
+
+    asyncio.run(all_at_once())
+
+
+async def last_of(documents: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
+    return [document async for document in documents][-1]
+
+
+def test_a_store_that_is_required_and_a_voice_that_is_needed_are_missed(make: Make):
+    missed = health(make(S3_REQUIRED="true"), store=lambda: None)
+    assert missed["status"] == "unhealthy"
+    assert missed["checks"]["s3"]["status"] == "fail"
+    assert health(make(), store=lambda: None)["checks"]["s3"]["status"] == "warn"
+    voiceless = health(make(engine={"cloning": True}), store=lambda: None)["checks"]["checkpoints"]
+    assert voiceless["status"] == "warn"
+    assert "add_voice" in voiceless["details"]
+
+
+def test_a_check_that_breaks_tells_neither_why_nor_where(make: Make):
+    def broken() -> None:
+        raise RuntimeError(f"no route from {SECRETS[0]} to {SECRETS[1]}")
+
+    assert health(make(), store=broken)["checks"]["s3"] == {
+        "status": "fail",
+        "details": "The check failed (RuntimeError).",
+    }
+
+
+def test_an_engine_that_broke_is_unhealthy(make: Make):
+    worker = make(engine={"load_failures": [RuntimeError("no")] * 9})
+    prepare(worker)
+    checked = health(worker, store=lambda: None)["checks"]["checkpoints"]
+    assert checked == {"status": "fail", "details": "The engine echo could not be loaded (RuntimeError)."}
+
+
+def test_a_gpu_whose_memory_others_have_taken_makes_a_worker_unfit_until_its_engine_is_loaded(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    """PyTorch's part is played: there is no GPU here."""
+    free = SimpleNamespace(is_available=lambda: True, mem_get_info=lambda: (int(1e9), int(24e9)))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=free))
+    worker = make()
+    assert why_not(worker) == ["The GPU has 1.0 GB of its memory left, less than 2.0 GB; free some."]
+    prepare(worker)
+    assert why_not(worker) == []
+
+
 def test_an_engine_that_others_ask_for_and_does_not_suit_the_machine_asks_for_no_other_worker(tmp_path: Path):
     settings = Settings.from_env({"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo"})
     other = echo(name="other", load_failures=[RuntimeError("too large")] * 9)
@@ -186,7 +248,9 @@ def test_voices_are_listed_added_from_base64_replaced_and_deleted(make: Make):
     assert "the action add_voice" in told
     assert done("speak", text="One.")["status"] == "completed"
     for field in ("voice", "speaker_voice"):
-        told = done("speak", **{"text": "One.", field: "Nobody"})["error"]
+        refused = done("speak", **{"text": "One.", field: "Nobody"})
+        assert refused["error_type"] == "voice_not_found"
+        told = refused["error"]
         assert told.startswith(f"{field} is not the name of a voice here; there are low, high"), told
         assert "the action add_voice" in told
         assert "oscine voices" not in told
@@ -233,16 +297,48 @@ def test_old_results_go_and_what_is_in_the_making_stays(make: Make):
     assert all(path.exists() for path in [*kept, folder / "folder"])
 
 
+@pytest.mark.parametrize("folder", ["vibevoice/output", "indextts/output_audio"])
+def test_a_finished_job_has_old_results_removed_from_the_folders_of_every_engine(
+    make: Make, tmp_path: Path, folder: str
+):
+    old = tmp_path / folder / "of-another.ogg"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    worker = make()
+
+    async def swept() -> None:
+        await last_of(worker.answer({"id": "a-job", "input": {"text": "One."}}))
+        await asyncio.gather(*worker._later)
+
+    asyncio.run(swept())
+    assert not old.exists()
+
+
+def test_a_link_to_a_file_elsewhere_is_no_result(make: Make, tmp_path: Path):
+    (tmp_path / "elsewhere").write_bytes(b"x")
+    worker = make()
+    link = worker.output.folder("echo") / "old.mp3"
+    link.symlink_to(tmp_path / "elsewhere")
+    os.utime(link, (0, 0), follow_symlinks=False)
+    assert worker.output.sweep() == 0
+    assert link.is_symlink()
+
+
 def test_what_was_touched_within_the_hour_stays_however_early_results_shall_go(make: Make):
     worker = make(CLEANUP_DAYS="0")
     young = worker.output.folder("echo") / ".another-workers.mp3.0-1-a.part"
     young.write_bytes(b"x")
     assert worker.output.sweep() == 0
+    os.utime(young, (0, 0))
+    assert worker.output.sweep() == 0, "it is looked for them once an hour"
     assert worker.output.sweep(now=time.time() + 7_300) == 1
 
 
 def test_actions_are_asked_for_by_their_names(make: Make):
     worker = make()
+    for none in (None, ""):
+        assert answers(worker, {"action": none, "text": "One."})[-1]["status"] == "completed"
     for action in ("dance", 3, ["speak"], {"a": 1}):
         (document,) = answers(worker, {"action": action})
         assert document["error"].startswith("action must be one of speak, health_check, ")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import wave
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from oscine.config import Settings
-from oscine.runpod.output import Output, Record
-from tests.echo import LETTER_MS
+from oscine.runpod.output import Output, Record, identity_of
+from oscine.runpod.worker import Worker
+from oscine.synthesis.studio import Studio
+from tests.echo import LETTER_MS, EchoEngine, echo
 from tests.runpod.conftest import Start
 from tests.runpod.house import Client, Process, until
+from tests.runpod.test_checks import answers
 from tests.voices.recordings import recording
 
 pytestmark = pytest.mark.slow
@@ -129,6 +133,44 @@ def test_a_record_holds_for_the_file_that_it_was_written_for(tmp_path: Path):
     file.write_bytes(b"the sound of one")
     output.forget("tones", "s")
     assert output.recall("tones", "s", "one", ["a voice"]) is None
+
+
+def test_a_record_leads_to_no_file_of_another_folder(tmp_path: Path):
+    output = Output(Settings(output_audio_dir=tmp_path / "output"))
+    (tmp_path / "secret.mp3").write_bytes(b"of somebody else")
+    record = Record({"filename": "../secret.mp3"}, tmp_path / "secret.mp3")
+    assert output.keep("tones", "s", "one", record)
+    assert output.recall("tones", "s", "one") is None
+
+
+def test_a_request_is_the_same_whatever_its_session_and_another_for_an_engine_that_speaks_otherwise():
+    info = EchoEngine().info
+    asked = {"text": "One.", "seed": 7}
+    one = identity_of(asked, info)
+    others = {"session_id": "s", "stream": False, "action": "speak", "stream_tail_ms": 50, "stream_crossfade_ms": 20}
+    assert identity_of({**others, **asked}, info) == one
+    assert identity_of({**asked, "seed": 8}, info) != one
+    assert identity_of(asked, replace(info, version="another")) != one
+    assert identity_of(asked, replace(info, name="another")) != one
+
+
+def test_of_a_very_long_text_the_times_of_the_sentences_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("oscine.runpod.documents.ITEM_BYTES", 1_500)  # what is very long then, takes no time to speak
+    settings = Settings.from_env({"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo"})
+    with Studio(settings, factories={"echo": echo()}) as studio:
+        for stream in (False, True):
+            last = answers(Worker(studio), {"text": "One. " * 20, "stream": stream})[-1]
+            assert last["segments"] == []
+            assert "The segments are more than a result may hold and were left out." in last["warnings"]
+
+
+def test_the_first_piece_of_a_stream_tells_what_is_known_before_it(tmp_path: Path):
+    settings = Settings.from_env({"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo"})
+    with Studio(settings, factories={"echo": echo()}) as studio:
+        first, *pieces, last = answers(Worker(studio), {"text": "One. Two.", "stream": True, "no_field": 1})
+    told = {name: last["metadata"][name] for name in ("engine", "voice", "seed")}
+    assert (first["warnings"], first["metadata"]) == (last["warnings"], told)
+    assert all("metadata" not in piece for piece in pieces)
 
 
 def test_a_session_is_spoken_again_with_a_voice_that_was_replaced(tones: tuple[Client, Process]):
