@@ -171,6 +171,50 @@ def test_a_long_noisy_margin_ends_without_a_click(cut: int | None) -> None:
     assert np.abs(track[-24:]).max() < 0.0005
 
 
+def levels(track: Samples, ms: float = 20) -> Samples:
+    frame = round(ms * RATE / 1000)
+    power: Samples = np.square(track[: len(track) // frame * frame]).reshape(-1, frame).mean(axis=1)
+    found: Samples = (10 * np.log10(power + 1e-20)).astype(np.float32)
+    return found
+
+
+@pytest.mark.parametrize("cut", [None, 3192])
+@pytest.mark.parametrize("dbfs", [-55, -62])
+def test_the_room_of_a_noisy_voice_goes_on_through_a_pause(dbfs: int, cut: int | None) -> None:
+    chance = np.random.default_rng(3)
+    hiss = [np.convolve(chance.standard_normal(RATE * 4), np.ones(8) / 8 * 8**0.5, "same") for _ in range(3)]
+    parts = [
+        (one, (sound + 10 ** (dbfs / 20) * noise[: len(sound)]).astype(np.float32))
+        for (one, sound), noise in zip(parts_of([340, 1500]), hiss, strict=True)
+    ]
+    track, assembler = assembled(parts, cut=cut, start_ms=800, end_ms=800)
+    for start, end in assembler.seams[1:]:
+        between = track[start + RATE // 100 : end - RATE // 100]
+        assert np.abs(levels(between) - dbfs).max() < 4
+        assert np.abs(np.diff(between, 2)).max() < 1.5 * np.abs(np.diff(hiss[0], 2)).max() * 10 ** (dbfs / 20)
+    first, last = assembler.seams[0][1], len(track) - round(0.8 * RATE)
+    around = [track[round(0.3 * RATE) : first - RATE // 100], track[last + RATE // 100 : -round(0.3 * RATE)]]
+    assert all(np.abs(levels(room) - dbfs).max() < 4 for room in around)
+    assert np.abs(track[[0, -1]]).max() < 1e-5
+
+
+def test_the_room_of_one_voice_fades_where_the_next_one_has_none() -> None:
+    noise = (0.002 * np.random.default_rng(4).standard_normal(RATE * 4)).astype(np.float32)
+    (one, noisy), clean = parts_of([1000])
+    noisy = noisy + noise[: len(noisy)]
+    for parts in ([(one, noisy), clean], [(one, clean[1]), (clean[0], noisy)]):
+        track, assembler = assembled(parts)
+        found = levels(track[slice(*assembler.seams[1])], 50)[1:-2]
+        assert found.min() < -75
+        assert np.abs(np.diff(found[found > -75])).max() < 8
+
+
+def test_a_clean_pause_stays_silent() -> None:
+    track, assembler = assembled(parts_of([1000]))
+    start, end = assembler.seams[1]
+    assert not track[start + RATE // 5 : end - RATE // 5].any()
+
+
 def test_a_piece_without_sound_leaves_no_gap_of_its_own_but_the_pause_before_it() -> None:
     nothing = np.zeros(0, np.float32)
     hush = np.zeros(RATE, np.float32)

@@ -2,8 +2,8 @@
 
 Every engine leaves silence of its own before and after what it says. Of that, a margin is kept (it carries the room
 tone of a cloned voice), and between the last sound of one piece and the first of the next stands exactly the planned
-pause: margins that are too short are filled with silence, margins that are too long overlap with equal power. Speech
-itself is never faded, cut or overlapped.
+pause: margins that are too short are filled up, with the room tone that they hold, else with silence; margins that are
+too long overlap with equal power. Speech itself is never faded, cut or overlapped.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from oscine.audio.fade import fade_in, fade_out, overlap
+from oscine.audio.room import has_room_tone, room_tone
 from oscine.audio.silence import speech_bounds
 from oscine.audio.waveform import Samples
 from oscine.synthesis.align import Envelope, sentence_spans
@@ -30,6 +31,10 @@ FILE_END_MS: Final = 400
 """Around a file there is more: players cut the edges, and speech that begins and ends at once sounds hurried."""
 EDGE_MS: Final = 8
 """Length of the fade at an edge that meets silence."""
+BESIDE_MS: Final = 20
+"""What of a margin may still be speech that dies away, and no room tone."""
+ROOM_FADE_MS: Final = 300
+"""Length of the fade between room tone and the silence around a track."""
 INAUDIBLE: Final = 10 ** (-70 / 20)
 """No speech is so soft, full scale being 1."""
 CLOSEST_MS: Final = 10
@@ -120,8 +125,12 @@ class Assembler:
         if self._tail is None:
             return _NOTHING
         wanted = max(self._end, self._count(tail_ms))
-        tail = fade_out(self._tail[: self._edge + wanted], self._edge)
+        speech, tail = self._tail[: self._edge], self._tail[self._edge :][:wanted]
         self._tail = None
+        if len(self._room(tail)):
+            filled = self._filled(tail, _NOTHING, wanted - len(tail))
+            return self._emit(np.concatenate([speech, fade_out(filled, min(wanted, self._count(ROOM_FADE_MS)))]))
+        tail = fade_out(np.concatenate([speech, tail]), self._edge)
         return self._emit(np.concatenate([tail, _silence(self._edge + wanted - len(tail))]))
 
     @property
@@ -153,6 +162,9 @@ class Assembler:
     def _start(self, lead: Samples, pause_ms: int) -> Samples:
         wanted = max(self._start_silence, self._count(pause_ms))
         lead = lead[-wanted:]
+        if len(self._room(lead[::-1])):
+            filled = self._filled(_NOTHING, lead, wanted - len(lead))
+            return fade_in(filled, min(wanted, self._count(ROOM_FADE_MS)))
         return np.concatenate([_silence(wanted - len(lead)), fade_in(lead, min(self._edge, len(lead)))])
 
     def _join(self, tail: Samples, lead: Samples, pause: int) -> Samples:
@@ -167,9 +179,38 @@ class Assembler:
         if excess > 0:
             shared = overlap(tail[len(tail) - excess :], lead[:excess])
             return np.concatenate([speech, tail[: len(tail) - excess], shared, lead[excess:]])
-        out = np.concatenate([speech, tail])
-        out = fade_out(out, min(self._edge, len(out)))
-        return np.concatenate([out, _silence(-excess), fade_in(lead, min(self._edge, len(lead)))])
+        return self._filled(np.concatenate([speech, tail]), lead, -excess, speech=len(speech))
+
+    def _filled(self, tail: Samples, lead: Samples, missing: int, *, speech: int = 0) -> Samples:
+        """`missing` samples between two margins: from one's room tone to the other's, else silence.
+
+        The first `speech` samples of `tail` are no margin.
+        """
+        before, after = self._room(tail[speech:]), self._room(lead[::-1])
+        out_edge, in_edge = min(self._edge, len(tail)), min(self._edge, len(lead))
+        if not len(before) and not len(after):
+            return np.concatenate([fade_out(tail, out_edge), _silence(missing), fade_in(lead, in_edge)])
+        count = out_edge + missing + in_edge
+        if len(before) and len(after):
+            fill = overlap(room_tone(before, count), room_tone(after, count))
+        elif len(before):
+            fill = room_tone(before, count) if not len(lead) else fade_out(room_tone(before, count), count)
+        else:
+            fill = room_tone(after, count) if not len(tail) else fade_in(room_tone(after, count), count)
+        return np.concatenate(
+            [
+                tail[: len(tail) - out_edge],
+                overlap(tail[len(tail) - out_edge :], fill[:out_edge]),
+                fill[out_edge : count - in_edge],
+                overlap(fill[count - in_edge :], lead[:in_edge]),
+                lead[in_edge:],
+            ]
+        )
+
+    def _room(self, margin: Samples) -> Samples:
+        """The room tone in a margin, which begins beside the speech; nothing where it holds none."""
+        far = margin[self._count(BESIDE_MS) :]
+        return far if has_room_tone(far, self._rate) else _NOTHING
 
     def _leave(self) -> None:
         """The piece is over: keep its margin and note when its sentences were said."""
