@@ -122,6 +122,9 @@ def test_addresses_are_read_as_people_say_them(written: str, read: str) -> None:
 
 def test_addresses_are_read_in_the_language_of_the_text() -> None:
     assert normalise("jane@example.com", language="de-AT") == "jane ät example Punkt com"
+    assert normalise("请看example.com/a或写信给jo@example.com吧", language="zh") == (
+        "请看example 点 com 斜杠 a或写信给jo 艾特 example 点 com吧"
+    )
 
 
 @pytest.mark.parametrize(

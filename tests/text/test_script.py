@@ -225,6 +225,23 @@ def test_the_lexicon_speaks_last_and_words_with_phonemes_pass_when_the_engine_ta
     assert texts("**SQL** tea", lexicon=lexicon, marks={"phonemes"}) == ["[sequel](/ˈsiːkwəl/) T -- E"]
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_each_passage_has_the_language_that_its_words_tell(live: bool) -> None:
+    parts = [
+        "Hr. Weber ist seit dem 3. Mai da. ",
+        "Mail: jane@",
+        "firma.de.\n\n",
+        "我去example.com看看。\n\n",
+        "It is so.\n",
+    ]
+    passages = [(p.text, p.language) for p in read(parts, live=live, language=None) if p.text]
+    if live:
+        assert passages.pop(0) == ("Hr. Weber ist seit dem 3. Mai da.", "de")
+    assert passages[0][0].endswith("Mail: jane ät firma Punkt de.")
+    assert passages[1:] == [("我去example 点 com看看。", "zh"), ("It is so.", "en")]
+    assert {p.language for p in read(parts, live=live)} == {"en"}
+
+
 def test_what_holds_no_word_is_no_passage() -> None:
     assert list(read(["😀\n\n***\n\n...\n\n```\ncode\n```\n"])) == []
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oscine.errors import InvalidRequest
+from oscine.text.language import told
 from oscine.text.measure import speakable
 from oscine.text.sentences import sentence_ends
 from oscine.text.split import Chunk, check_words, split
@@ -61,6 +62,43 @@ def sentences(text: str, language: str = "en") -> list[str]:
 )
 def test_sentences_end_where_people_end_them(text: str, count: int) -> None:
     assert len(sentences(text)) == count, sentences(text)
+
+
+@pytest.mark.parametrize(
+    ("language", "parts"),
+    [
+        ("en", ["Add 2 tbsp. sugar and 1 tsp. salt.", "Stir.", "It is 10 in. long.", "“Really?” — he asked.", "Yes."]),
+        ("de", ["Am 3. Mai und im 19. Jahrhundert war das so.", "Hr. Weber von der Fa. Klein wohnt im 3. Stock.",
+                "»Komm!«, rief sie.", "»Nein.«", "Das ist z. B. ein Satz.", "Es war 1989.", "Er ging."]),
+        ("fr", ["Mgr. Leroy et M. Dupont viennent.", "J.-P. Sartre écrit, p. 12 et art. 3.", "« Oui. »", "Il part."]),
+        ("es", ["D. Juan y Dña. Inés ven al Sr. Paz, pág. 3.", "—¿Vienes? —preguntó Ana.", "Son 3 aprox. en total."]),
+        ("it", ["Il sig. Rossi legge pag. 12 dell'art. 3.", "Nacque nel 44 a.C. a Roma.", "Bene."]),
+        ("pt", ["V. Exa. mora na Av. Paulista e vê a pág. 3.", "— Vens? — perguntou ela.", "— Não."]),
+        ("ru", ["См. рис. 3 и табл. 4.", "Это стоит 20 коп. за штуку.", "— Ты идёшь? — спросил он.", "— Нет."]),
+        ("pl", ["Zob. str. 12 i nast. w książce.", "Tzw. cud się zdarzył.", "„Chodź!” — powiedziała."]),
+        ("tr", ["Elma, armut vb. vardı.", "Atatürk Cad. No. 5'te oturuyor."]),
+        ("vi", ["TS. Nguyễn Văn An sống ở TP. Hồ Chí Minh.", "Rất vui."]),
+        ("ko", ['그는 "가자."라고 말했다.', "나는 갔다."]),
+        ("ar", ["ولد د. أحمد سنة 1990.", "كيف حالك؟"]),
+        ("hi", ["डॉ. शर्मा आए।", "वे बैठे।"]),
+        ("th", ["เขาอยู่ที่ ถ. สุขุมวิท กับ ดร. สมชาย"]),
+    ],
+)  # fmt: skip
+def test_sentences_of_other_languages_end_where_people_end_them(language: str, parts: list[str]) -> None:
+    assert sentences(" ".join(parts), language) == parts
+    assert told(" ".join(parts)) == language
+
+
+@pytest.mark.parametrize(
+    ("language", "parts"),
+    [
+        ("zh", ["“你去吗？”她问。", "“不去。”", "我走了。"]),
+        ("ja", ["「行くの？」と彼女は聞いた。", "彼は「行こう。」と言った。", "「待って！」", "二人は走った。"]),
+    ],
+)
+def test_who_said_it_belongs_to_the_sentence(language: str, parts: list[str]) -> None:
+    assert sentences("".join(parts), language) == parts
+    assert told("".join(parts)) == language
 
 
 @settings(deadline=None, max_examples=300)

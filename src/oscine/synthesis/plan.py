@@ -156,8 +156,9 @@ class Plan:
         return None if asked == "auto" else asked
 
     @property
-    def _main_language(self) -> str:
-        return (self._language or self.info.languages[0]).split("-")[0]
+    def _text_language(self) -> str | None:
+        """By whose rules the text is divided and read; None: that of each passage, since the engine speaks several."""
+        return self._language or (self.info.languages[0] if len(self.info.languages) == 1 else None)
 
     def _language_of(self, text: str) -> str | None:
         """Of a piece: what was asked for, else what the engine can tell of it and of the whole."""
@@ -192,7 +193,7 @@ class Plan:
             marks=self.info.capabilities.inline_marks,
             live=self.live,
             warn=warn,
-            language=self._main_language,
+            language=self._text_language,
         )
 
     def _chunks(self, listener: bool) -> Iterator[tuple[str | None, Chunk | None, Break]]:
@@ -211,7 +212,7 @@ class Plan:
                 pack=lengths.pack,
                 shortest=lengths.shortest,
                 first=first,
-                language=self._main_language,
+                language=passage.language,
             ):
                 if not speakable(chunk.text):
                     continue

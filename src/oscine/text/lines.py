@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 from oscine.text.characters import CLOSERS, SPACELESS, ends_sentence, is_wide, speakable
+from oscine.text.language import ENGLISH, Language
 from oscine.text.marks import LONGEST as LONGEST_MARK
 from oscine.text.marks import masked
 from oscine.text.sentences import sentence_ends
@@ -39,7 +40,7 @@ class Idle:
     """A further line has begun."""
 
 
-def lines(pieces: Iterable[str], *, live: bool, language: str = "en") -> Iterator[Piece | Idle]:
+def lines(pieces: Iterable[str], *, live: bool, language: Language = ENGLISH) -> Iterator[Piece | Idle]:
     """Lines without their ends, long ones in parts.
 
     With `live` every complete sentence is handed on, and `Idle` follows each piece.
@@ -120,7 +121,7 @@ def cut_point(text: str, limit: int) -> tuple[int, bool]:
     return (blanks[-1], False) if blanks else (0, False)
 
 
-def complete_end(text: str, fresh: int, language: str) -> int:
+def complete_end(text: str, fresh: int, language: Language) -> int:
     """The end of the last sentence in `text` after which another one has begun; 0: none.
 
     `fresh` is where the text starts that has not been looked at.
@@ -129,7 +130,8 @@ def complete_end(text: str, fresh: int, language: str) -> int:
         return 0
     base = max(0, len(text) - 400)
     plain = masked(text[max(0, base - LONGEST_MARK) :], arriving=True)
-    ends = [base + end for end in sentence_ends(plain[len(plain) - len(text) + base :], language)]
+    plain = plain[len(plain) - len(text) + base :]
+    ends = [base + end for end in sentence_ends(plain, language.of(plain))]
     for end in reversed(ends[:-1]):
         if _may_part(text, end):
             return end
@@ -139,7 +141,7 @@ def complete_end(text: str, fresh: int, language: str) -> int:
 class _Line:
     """The line that is arriving."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: Language) -> None:
         self.text = ""
         self.starts = True
         self._language = language

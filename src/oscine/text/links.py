@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 from oscine.text.marks import SIGNS
@@ -17,15 +18,20 @@ _SAYS: Final = {
     "nl": ("punt", "slash", "apenstaartje", "streepje", "laag streepje", "plus"),
     "zh": ("点", "斜杠", "艾特", "杠", "下划线", "加"),
     "ja": ("ドット", "スラッシュ", "アットマーク", "ハイフン", "アンダーバー", "プラス"),
+    "ko": ("점", "슬래시", "골뱅이", "하이픈", "밑줄", "플러스"),
+    "ru": ("точка", "слэш", "собака", "дефис", "нижнее подчёркивание", "плюс"),
+    "pl": ("kropka", "ukośnik", "małpa", "myślnik", "podkreślnik", "plus"),
+    "tr": ("nokta", "eğik çizgi", "et", "tire", "alt çizgi", "artı"),
+    "ar": ("نقطة", "شرطة مائلة", "آت", "شرطة", "شرطة سفلية", "زائد"),
+    "hi": ("डॉट", "स्लैश", "ऐट", "डैश", "अंडरस्कोर", "प्लस"),
+    "vi": ("chấm", "gạch chéo", "a còng", "gạch ngang", "gạch dưới", "cộng"),
 }
 _LONGEST_PATH: Final = 30
-_ADDRESS: Final = rf"[^\s<>\"“”„«»`\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef{SIGNS}]"
+_WIDE: Final = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef"
+"""Inside of `[]`: what stands right beside an address in Chinese, Japanese and Korean."""
+_ANY_WIDE: Final = re.compile(f"[{_WIDE}]")
+_ADDRESS: Final = rf"[^\s<>\"“”„«»`{_WIDE}{SIGNS}]"
 _URL: Final = re.compile(rf"(?<![A-Za-z0-9])(?i:(?:https?|ftp|file|wss?)://|www\.(?=[^\W_])){_ADDRESS}++")
-_LABEL: Final = r"[^\W_](?:[^\W_]|-){0,62}+"
-_HOST: Final = re.compile(rf"(?<![\w.@/:+\\-]){_LABEL}(?:\.{_LABEL})++(?::\d{{2,5}}(?!\w))?+(?:/{_ADDRESS}*+)?+(?!@)")
-_EMAIL: Final = re.compile(
-    rf"(?<![\w.+-])(?:mailto:)?+([^\W](?:\w|[.+-]){{0,63}}+)@({_LABEL}(?:\.{_LABEL})++)", re.IGNORECASE
-)
 _KNOWN: Final = (
     "com org net edu gov mil int info biz io ai dev app cloud tech online site blog shop xyz tv fm co uk de fr eu ch "
     "nl se dk fi pl cz pt ca au nz jp cn kr br ru ie"
@@ -43,14 +49,29 @@ def read_urls(text: str, language: str = "en") -> str:
     if "." not in text and "://" not in text:
         return text
     text = _URL.sub(lambda found: _url(found[0], language), text)
-    return _HOST.sub(lambda found: _url(found[0], language) if _is_host(found[0]) else found[0], text)
+    host, _ = _addresses(text)
+    return host.sub(lambda found: _url(found[0], language) if _is_host(found[0]) else found[0], text)
 
 
 def read_emails(text: str, language: str = "en") -> str:
     """E-mail addresses as spoken: `jane.doe@example.com` is "jane dot doe at example dot com"."""
     if "@" not in text:
         return text
-    return _EMAIL.sub(lambda found: _email(found[1], found[2], language), text)
+    _, email = _addresses(text)
+    return email.sub(lambda found: _email(found[1], found[2], language), text)
+
+
+def _addresses(text: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds hosts and e-mail addresses, also between the characters of Chinese, Japanese and Korean."""
+    return _compiled("" if text.isascii() or not _ANY_WIDE.search(text) else _WIDE)
+
+
+@cache
+def _compiled(wide: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    before, label = rf"(?<![^\W{wide}])(?<![.+-])", rf"[^\W_{wide}](?:[^\W_{wide}]|-){{0,62}}+"
+    host = rf"{before}(?<![@/:\\]){label}(?:\.{label})++(?::\d{{2,5}}(?![^\W{wide}]))?+(?:/{_ADDRESS}*+)?+(?!@)"
+    local = rf"[^\W{wide}](?:[^\W{wide}]|[.+-]){{0,63}}+"
+    return re.compile(host), re.compile(rf"{before}(?i:mailto:)?+({local})@({label}(?:\.{label})++)")
 
 
 def _says(language: str) -> tuple[str, str, str, str, str, str]:

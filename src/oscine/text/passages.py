@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from oscine.text.blocks import Block
 from oscine.text.characters import ends_sentence, joint
+from oscine.text.language import Language
 from oscine.text.lines import LONGEST, Wrapping, complete_end, cut_point
 from oscine.text.marks import masked
 from oscine.text.written import Respelling
@@ -48,13 +49,21 @@ class Passage:
     after: Break
     respellings: tuple[Respelling, ...] = ()
     """Where `text` is spoken otherwise than it was written."""
+    language: str = "en"
+    """BCP 47."""
 
 
 class Run:
     """The text since the last break, and the passages that are ready."""
 
-    def __init__(self, clean: Callable[[str], tuple[str, tuple[Respelling, ...]]], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        clean: Callable[[str, str], tuple[str, tuple[Respelling, ...]]],
+        tell: Callable[[str], None],
+        language: Language,
+    ) -> None:
         self._clean = clean
+        self._language = language
         self._tell = tell
         self._speaker: str | None = None
         self._text = ""
@@ -126,13 +135,13 @@ class Run:
         self._say(said + text[at:])
         self._break(Break(kind))
 
-    def idle(self, inside: bool, language: str) -> None:
+    def idle(self, inside: bool) -> None:
         """Nothing more is at hand: hand on what is complete."""
         if self._text and not self._open:
             if not inside or ends_sentence(self._text):
                 self.close("line")
             else:
-                end = complete_end(self._text, self._looked, language)
+                end = complete_end(self._text, self._looked, self._language)
                 self._looked = len(self._text)
                 if end:
                     rest, self._text = self._text[end:], self._text[:end]
@@ -160,10 +169,11 @@ class Run:
         return joined
 
     def _say(self, text: str) -> None:
-        said, respellings = self._clean(text)
+        language = self._language.of(text)
+        said, respellings = self._clean(text, language)
         if said:
             self._hand_on()
-            self._pending = Passage(self._speaker, said, Break("none"), respellings)
+            self._pending = Passage(self._speaker, said, Break("none"), respellings, language)
 
     def _pause(self, found: re.Match[str]) -> int | None:
         """The length that a tag asks for, in ms; None: nobody knows."""

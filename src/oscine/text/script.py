@@ -10,6 +10,7 @@ from typing import Final
 from oscine.text.blocks import Block, blocks
 from oscine.text.characters import speakable
 from oscine.text.labels import Cast, Label, is_script
+from oscine.text.language import Language
 from oscine.text.lines import Idle, Piece, Wrapping, lines
 from oscine.text.marks import NO_MARKS, MarkKind, masked
 from oscine.text.normalise import ALL_RULES, Rules, normalise
@@ -29,7 +30,7 @@ def read(
     live: bool = False,
     warn: Callable[[str], None] = lambda _: None,
     marks: Collection[MarkKind] = NO_MARKS,
-    language: str = "en",
+    language: str | None = "en",
 ) -> Iterator[Passage]:
     """Passages of a text that is given whole or bit by bit, in memory that does not grow with it.
 
@@ -38,7 +39,7 @@ def read(
     until the next label. `[pause]`, `[pause:800ms]` and `[pause:1.5s]` ask for a pause of at most 60 s. A blank line
     ends a paragraph. With `live` a passage is handed on as soon as its sentence is complete: when the next one has
     begun, or at the end of the line. `marks` says which pronunciations inside the text are handed on; of others the
-    word remains.
+    word remains. Without a `language` (BCP 47) each passage has the one that its words tell.
 
     `warn` is called once with each kind of thing that was left out or changed.
     """
@@ -51,7 +52,8 @@ def read(
             warned.add(message)
             warn(message)
 
-    source = lines(pieces, live=live, language=language)
+    spoken = Language(language)
+    source = lines(pieces, live=live, language=spoken)
     guess = False
     opened: list[tuple[str, bool]] = []
     if not live:
@@ -59,8 +61,11 @@ def read(
         opened = list(_openings(sample, rules.markdown, cut))
         guess = rules.script and is_script(opened, cast)
         _learn(opened, wrapping, cast if guess or speakers else None)
+        spoken.learn("\n".join(line for line, _ in opened))
 
-    def clean(text: str) -> tuple[str, tuple[Respelling, ...]]:
+    def clean(text: str, language: str) -> tuple[str, tuple[Respelling, ...]]:
+        if live:
+            spoken.learn(text)
         said = normalise(text, rules, marks=marks, language=language)
         respellings: tuple[Respelling, ...] = ()
         if lexicon is not None:
@@ -70,10 +75,10 @@ def read(
 
     if guess and (message := _guessed(opened, cast)):
         tell(message)
-    run = Run(clean, tell)
+    run = Run(clean, tell, spoken)
     for block in blocks(source, markdown=rules.markdown, live=live, warn=tell):
         if isinstance(block, Idle):
-            run.idle(block.inside, language)
+            run.idle(block.inside)
         else:
             tags, label = _label(block, cast, guess)
             if label:

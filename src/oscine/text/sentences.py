@@ -6,6 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
+from oscine.text.abbreviations import abbreviations
 from oscine.text.characters import CLOSERS, is_wide, speakable
 
 _WINDOW: Final = 1200
@@ -28,10 +29,11 @@ _COUNTED: Final = re.compile(
 _SHORT: Final = re.compile(
     rf"(?:^|[\s(\"'“-])(?:{_PARTS}|nos|op|recd|inst|ult|trans|wt|ht|\d+(?:[sd]|lb|oz|ft|yds?)|{_MONTHS}"
     r"|Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun|Vols?|Figs?|Eqs?|Sect?|Chap|Ltd|Inc|Co|Corp|Bros|Jr|Sr|Dept|Univ|Ave|Blvd"
-    r"|Rd|St|Mt|Ph\.D|M\.D|Esq)\.$"
+    r"|Rd|St|Mt|Ph\.D|M\.D|Esq|[Tt]sps?|[Tt]bsps?|[Tt]emp|deg|max|min|avg|hrs?|mins|secs?|[Aa]pt|pkgs?|misc|conf|refs?|orig"
+    r"|pron|adj|adv|illus|govt|gal|pts?|qts?|(?<=\d )in)\.$"
 )
 """Before a word in small letters, no end of a sentence."""
-_INITIALS: Final = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.){1,3}$")
+_INITIALS: Final = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.-?){1,3}$")
 
 
 def sentence_ends(text: str, language: str = "en") -> list[int]:
@@ -42,9 +44,10 @@ def sentence_ends(text: str, language: str = "en") -> list[int]:
     """
     ends: list[int] = []
     start = 0
+    tongue = language.lower().partition("-")[0]
     for segment in _segments(text, language):
         end = start + len(segment)
-        if ends and _belongs(text, ends[-2] if len(ends) > 1 else 0, ends[-1], segment):
+        if ends and _belongs(text, ends[-2] if len(ends) > 1 else 0, ends[-1], segment, tongue):
             ends[-1] = end
         else:
             if ends and (closing := _CLOSING.match(segment)):
@@ -61,7 +64,8 @@ def inner_ends(text: str, language: str = "en") -> list[int]:
 
 _PAIRED: Final = frozenset('"“”„«»‹›()[]{}（）「」『』【】《》〈〉')
 _BLANKED: Final = str.maketrans(dict.fromkeys(_PAIRED, " "))
-_CLOSING: Final = re.compile(r"[”»)\]}）］】」』》〉]{1,4}+\s*+")
+_CLOSING: Final = re.compile(r"(?:[”»](?![A-Za-zÀ-ɏЀ-ӿ])|[)\]}）］】」』》〉]){1,4}+\s*+")
+"""Not a quote that opens what follows, such as the German `»`."""
 
 
 def _before_opening(text: str, end: int) -> int:
@@ -107,7 +111,7 @@ def _at_blank(window: str) -> str:
     return window
 
 
-def _belongs(text: str, start: int, end: int, following: str) -> bool:
+def _belongs(text: str, start: int, end: int, following: str, language: str) -> bool:
     """Whether what sentencex takes for the next sentence goes on with the one in `text[start:end]`."""
     if not speakable(following) or unicodedata.category(following[0])[0] == "M" or following[0] in "\u200c\u200d":
         return True
@@ -118,20 +122,63 @@ def _belongs(text: str, start: int, end: int, following: str) -> bool:
     if end - start < 12 and _MARKER.fullmatch(bare):
         return True
     first = following.lstrip()[:1]
+    if (said := _SAID.match(following)) and said[1].islower():
+        return True
     if before[-1:].isspace():
         if bare[-1] == ".":
             return (
                 bool(_TITLE.search(bare))
+                or (language != "en" and _goes_on(bare, first, language))
                 or (first.islower() and bool(_ABBREVIATION.search(bare) or _SHORT.search(bare)))
                 or ((first.isdigit() or first in ("(", "[")) and bool(_COUNTED.search(bare)))
                 or bool(_INITIALS.search(bare) and _is_name(following))
             )
         return first.islower() and bare[-1] in CLOSERS
+    if bare[-1] in CLOSERS and bare[-2:-1] in tuple("。！？.!?…") and is_wide(first):
+        return _after_quote(bare[-2], following, language)
     if bare[-1] != "." or not (first.isalnum() or (first == "-" and following[1:2].isalnum())):
         return False
     return bare[-2] in _BEFORE_NAME or (bare[-2].isalnum() and not is_wide(bare[-2]))
 
 
+def _goes_on(before: str, first: str, language: str) -> bool:
+    """Whether a sentence goes on after the dot that `before` ends with, in languages other than English."""
+    if language == "th":
+        return "\u0e01" <= before[-2:-1] <= "\u0e4e"  # Thai ends no sentence with a dot
+    if first.islower():
+        return bool(_SHORT_WORD.search(before))
+    titles, parts = abbreviations(language)
+    if titles is not None and titles.search(before):
+        return True
+    if (first.isdigit() or first in "IVX([") and parts is not None and parts.search(before):
+        return True
+    return language == "de" and bool(_GERMAN_ORDINAL.search(before))
+
+
+def _after_quote(mark: str, following: str, language: str) -> bool:
+    """Whether what stands right after a closing quote tells who said it: `「行く？」と聞いた`, `“去吗？”她问。`."""
+    if "\uac00" <= following[0] <= "\ud7a3":
+        return True
+    if following[0] in _WIDE_OPENING:
+        return False
+    if language == "ja" or _KANA.search(following[:8]):
+        return bool(_PARTICLE.match(following))
+    return mark in "？！?!" and bool(_ASKED.match(following))
+
+
+_SAID: Final = re.compile(r"\s*[—–-]\s?([^\W\d_])")
+"""What opens with a dash and a small letter tells who said it: `—¿Vienes? —preguntó`."""
+_SHORT_WORD: Final = re.compile(r"(?<!\w)\w{1,6}\.$")
+"""Before a small letter its dot ends no sentence."""
+_GERMAN_ORDINAL: Final = re.compile(
+    r"\b(?:am|im|vom|zum|zur|beim|der|die|das|dem|den|des|ab|bis|seit|ins|mein|sein|ihr|unser|ein|eine[rmns]?"
+    r"|(?:mein|sein|ihr|unser|jed|dies)e[rmns]?)\s\d{1,2}\.$",
+    re.IGNORECASE,
+)
+_WIDE_OPENING: Final = frozenset("「『（【《〈“‘〔")
+_PARTICLE: Final = re.compile("[とっのがはをにもで]|という|など")
+_ASKED: Final = re.compile("[^。！？，“「]{0,8}[说說问問道喊叫答叹嘆吼嚷]")
+_KANA: Final = re.compile("[\u3041-\u3096]")
 _BEFORE_NAME: Final = frozenset(" \xa0\t\"'“‘([{/")
 """After these a dot opens a name: `the .NET framework`."""
 
@@ -142,10 +189,11 @@ def _is_name(following: str) -> bool:
     return found is not None and found[1] not in _STARTERS
 
 
-_CAPITALISED: Final = re.compile(r"\s*([A-Z][a-z]+|[A-Z]\.)")
+_CAPITALISED: Final = re.compile(r"\s*([A-ZÀ-ÖØ-Þ][^\W\d_A-Z]+|[A-Z]\.)")
 _COMMON: Final = (
     "The This That These Those They There Then It Its He She We You I A An And But Or So If In On At As When "
     "What Where Who Why How For From After Before My His Her Our Your Their No Not Yes One Some All Now Here "
-    "With Is Are Was Were Do Does Did Have Has Had"
+    "With Is Are Was Were Do Does Did Have Has Had Der Die Das Ein Eine Er Sie Es Ich Wir Und Aber Le La Les Un Une Il "
+    "Elle Nous Vous Ce Et Mais El Los Las Una Ella Yo Pero Lo Gli Ma Uma Ele Ela Mas"
 )
 _STARTERS: Final = frozenset(_COMMON.split())
