@@ -43,7 +43,7 @@ export async function passOn({ settings, started, raw }, wish, endpoint, { signa
 
 function passedOf(answer, other) {
   return {
-    ...Object.fromEntries([...answer.headers].filter(([name]) => PASSED.test(name) && name !== "content-length")),
+    ...Object.fromEntries([...answer.headers].filter(([name]) => PASSED.test(name))),
     ...other,
   };
 }

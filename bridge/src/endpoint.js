@@ -1,8 +1,8 @@
 /** Requests to RunPod, counted: a plan allows only so many sub-requests for each request of a client. */
 
-import { BridgeError, unavailable } from "./errors.js";
+import { BridgeError, unavailable, unreachable } from "./errors.js";
 
-const TERMINAL = ["COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"];
+const OVER = /^(COMPLETED|FAILED|CANCELLED|TIMED_OUT)$/;
 /** Seconds within which RunPod answers; whoever asks for health waits less. */
 const PATIENCE = 20;
 const HEALTH = 5;
@@ -12,7 +12,7 @@ const RUNSYNC = 90;
 const HELD = [1, 30];
 
 /** Whether nothing more will happen to a job with this status. */
-export const isOver = (status) => TERMINAL.includes(status);
+export const isOver = (status) => OVER.test(status);
 
 /** What `read` makes of an answer; null where none comes within `seconds`. Follows no redirect. */
 export async function reach(url, { seconds = PATIENCE, signal, ...init }, read = (answer) => answer) {
@@ -58,7 +58,7 @@ export class Endpoint {
     // RunPod ends a job that nobody waits for any more, even if no cancel reaches it.
     const policy = { executionTimeout: jobSeconds * 1000, ttl: (coldStartSeconds + jobSeconds) * 1000 };
     const answer = await this.send(whole ? `/runsync?wait=${wait * 1000}` : "/run", { input, policy }, PATIENCE + wait);
-    if (answer === null) throw unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);
+    if (answer === null) throw unreachable();
     refuse(answer.status);
     if (typeof answer.body?.id !== "string")
       throw unavailable("RunPod took no job; try again.", "upstream_failed", 5, 502);

@@ -26,6 +26,8 @@ export function unavailable(message, code, seconds, status = 503) {
   return new BridgeError(status, message, code, null, { "retry-after": String(seconds) });
 }
 
+export const unreachable = () => unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);
+
 export const noWorker = () =>
   unavailable("No worker was ready in time; one is being started, so try again soon.", "cold_start", 15);
 

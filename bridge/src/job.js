@@ -1,7 +1,7 @@
 /** A job of a queue endpoint: what it says, in order, each once. */
 
 import { isOver, Vanished } from "./endpoint.js";
-import { BridgeError, failure, noWorker, unavailable } from "./errors.js";
+import { BridgeError, failure, noWorker, unavailable, unreachable } from "./errors.js";
 import { FIRST, pause, sleep } from "./pause.js";
 
 /** Sub-requests that are kept for /status, the link, /cancel and the cache. */
@@ -16,6 +16,7 @@ export class Job {
   #input;
   #signal;
   #later;
+  #whole;
   #id = null;
   #over = false;
   /** What RunPod said when it took the job; when it was sent, and when RunPod was asked last, in ms since 1970. */
@@ -45,7 +46,9 @@ export class Job {
 
   /** Send it. With `whole` the answer waits for the result, at most as long as RunPod lets it. Throws BridgeError. */
   async start(whole) {
-    this.#at = this.#asked = this.queued = Date.now();
+    this.#whole = whole;
+    this.#at = this.queued = Date.now();
+    this.#asked = whole ? 0 : this.#at; // who has waited for /runsync asks at once
     const starting = this.#endpoint.start(this.#input, whole).then((answer) => {
       this.#id = answer.id;
       this.#over = isOver(answer.status);
@@ -108,7 +111,7 @@ export class Job {
     const from = this.#idle + (this.#taken ?? this.#at);
     let failures = 0;
     let missing = 0;
-    const interval = (polls) => pause((this.#asked - from) / 1000, polls, horizon);
+    const interval = (polls) => pause((this.#asked - from) / 1000, polls, horizon, this.#whole);
     for (;;) {
       const polls = this.#endpoint.left - KEPT - (waits ? Math.floor(subrequests * JOB_SHARE) : 0);
       if (this.#asked - from >= horizon * 1000 || polls < 1) throw this.#tooLate(waits);
@@ -117,8 +120,7 @@ export class Job {
       try {
         const answer = await this.#endpoint.stream(this.#id, interval(polls - 1), this.#signal);
         if (typeof answer?.status === "string") return this.#seen(answer);
-        if ((failures += 1) >= MOST_FAILURES)
-          throw unavailable("RunPod does not answer; try again.", "upstream_unreachable", 5);
+        if ((failures += 1) >= MOST_FAILURES) throw unreachable();
       } catch (error) {
         if (!(error instanceof Vanished) || (missing += 1) > 1) throw error;
       }

@@ -79,7 +79,7 @@ async function facts(settings) {
 }
 
 /** Whether the bridge is there; says nothing of workers. */
-export const ping = () => new Response(null, { status: 200 });
+export const ping = () => new Response();
 
 /** wyoming-openai asks this before it asks for voices. */
 export const test = () => Response.json({ status: "ok" });

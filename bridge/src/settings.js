@@ -27,7 +27,6 @@ export function readSettings(env) {
     coldStartSeconds: number(env, "COLD_START_SECONDS", 120, 1, 1800),
     jobSeconds: number(env, "JOB_SECONDS", 600, 5, 86_400),
     cacheSeconds: number(env, "CACHE_SECONDS", 0, 0, 31_536_000),
-    maxBodyBytes: 9_900_000, // RunPod takes 10 MB
   };
 }
 

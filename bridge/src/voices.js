@@ -3,21 +3,7 @@
 import bundled from "../voices.json";
 import { BridgeError } from "./errors.js";
 
-export const OPENAI_VOICES = [
-  "alloy",
-  "ash",
-  "ballad",
-  "cedar",
-  "coral",
-  "echo",
-  "fable",
-  "marin",
-  "nova",
-  "onyx",
-  "sage",
-  "shimmer",
-  "verse",
-];
+export const OPENAI_VOICES = "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse".split(" ");
 const FRESH_MS = 60_000;
 let known = null;
 

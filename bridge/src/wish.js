@@ -11,6 +11,8 @@ const FORMAT_NAMES = ["response_format", "format", "output_format"];
 /** What a client of the bridge may not ask a worker for, and what is passed under one name only. */
 const NOT_PASSED = ["action", "stream_format", "stream", "name", "s3_key", "replace", ...TEXTS, ...VOICES];
 const DEEPEST = 20;
+/** RunPod takes 10 MB. */
+const MOST_BYTES = 9_900_000;
 
 /**
  * `{ input, fields, format, whole, asEvents, characters, seed }`: the job's input, what a worker's own server takes,
@@ -18,7 +20,7 @@ const DEEPEST = 20;
  */
 export async function readWish(call, endpoint) {
   const { settings, raw } = call;
-  const fields = await jsonObject(call.request, settings.maxBodyBytes);
+  const fields = await jsonObject(call.request);
   const named = nameOf(TEXTS, fields);
   const text = fields[named];
   if (text == null) throw invalid("input is missing; it takes the text to speak, as a string.", "input");
@@ -90,11 +92,11 @@ function mapped(table, [label, voice]) {
   return [label, typeof voice === "string" ? (meaning(table, voice).voice ?? voice) : voice];
 }
 
-async function jsonObject(request, most) {
-  const large = new BridgeError(413, `The body is larger than ${most / 1e6} MB; send less at once.`);
-  if (Number(request.headers.get("content-length")) > most) throw large;
+async function jsonObject(request) {
+  const large = new BridgeError(413, "The body is larger than 9.9 MB; send less at once.");
+  if (Number(request.headers.get("content-length")) > MOST_BYTES) throw large;
   const body = await request.arrayBuffer();
-  if (body.byteLength > most) throw large;
+  if (body.byteLength > MOST_BYTES) throw large;
   let found;
   try {
     found = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));

@@ -21,10 +21,10 @@ MOST = 45
 
 SIMULATED = """
 const { pause } = await import(process.argv[1]);
-const [seconds, budget, horizon] = JSON.parse(process.argv[2]);
+const [seconds, budget, horizon, whole] = JSON.parse(process.argv[2]);
 let elapsed = 0, polls = budget, waits = [];
 while (elapsed < seconds && polls > 0) {
-  waits.push(pause(elapsed, polls, horizon));
+  waits.push(pause(elapsed, polls, horizon, whole));
   elapsed += waits.at(-1);
   polls -= 1;
 }
@@ -32,8 +32,8 @@ console.log(JSON.stringify({ elapsed, waits }));
 """
 
 
-def simulated(seconds: float, budget: int = MOST - 5, horizon: float = 600) -> Any:
-    told = [seconds, budget, horizon]
+def simulated(seconds: float, budget: int = MOST - 5, horizon: float = 600, whole: bool = False) -> Any:
+    told = [seconds, budget, horizon, whole]
     done = subprocess.run(
         [node(), "--input-type=module", "--eval", SIMULATED, BRIDGE / "src" / "pause.js", json.dumps(told)],
         capture_output=True, text=True, check=True,
@@ -59,6 +59,14 @@ def test_the_first_questions_come_soon_and_later_ones_wait_a_quarter_of_the_time
 @pytest.mark.parametrize("seconds", [1, 10, 60])
 def test_a_plan_that_pays_is_asked_more_often(seconds: float):
     assert max(simulated(seconds, budget=900)["waits"]) <= 1
+
+
+@pytest.mark.parametrize("horizon", [600, 1800])
+def test_a_whole_file_is_asked_for_before_its_minute_is_over(horizon: float):
+    """RunPod keeps the result of a /runsync for a minute."""
+    told = simulated(horizon - 1, horizon=horizon, whole=True)
+    assert told["elapsed"] >= horizon - 1
+    assert max(told["waits"]) <= 45
 
 
 @pytest.mark.slow

@@ -208,6 +208,8 @@ class TestThePlatform:
             thread.join()
         assert answers[0].status_code == 200, answers[0].text
         assert len(answers[0].content) > 1000
+        first, *_ = tones.gate.of("stream")
+        assert int(first.query["wait"]) > 5000, "there is no first sound to wait for"
 
     def test_no_worker_in_time_is_503_and_the_job_is_cancelled(self, alone: House):
         answer = alone.bridge.speech()
