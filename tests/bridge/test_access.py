@@ -40,6 +40,12 @@ def test_another_scheme_is_no_key(house: House, scheme: str):
     assert answer.status_code == 401
 
 
+def test_a_scheme_is_the_same_in_small_letters(house: House):
+    with house.bridge.client(None) as http:
+        answer = http.post("/v1/audio/speech", json=asked(), headers={"authorization": f"bearer {CLIENT_KEY}"})
+    assert answer.status_code == 200
+
+
 def test_the_older_route_needs_a_key_too(house: House):
     with house.bridge.client(None) as http:
         answer = http.post("/api/tts/stream", json={"text": "Hello.", "voice": "alloy"})

@@ -70,6 +70,7 @@ class TestWhatIsNotWhole:
         "a gap": [(RUNS, [piece(0)]), (RUNS, [piece(2)]), (OVER, [])],
         "the last answer was lost": [(RUNS, [piece(0)]), (OVER, [])],
         "a gap before the last document": [(RUNS, [piece(0)]), (RUNS, [piece(2), last(3)]), (OVER, [])],
+        "an end that names more": [(RUNS, [piece(0)]), (OVER, [last(2)])],
         "an end that names no number": [(RUNS, [piece(0)]), (OVER, [piece(2), {"status": "complete"}])],
     }
 
