@@ -160,6 +160,15 @@ def test_the_sentences_among_the_symptoms_are_those_that_are_said():
         assert any(words in source for source in said), text
 
 
+def test_every_sentence_with_which_a_start_may_end_is_among_the_symptoms():
+    told = [text for row in rows_of(DEPLOY, "symptom", "cause", "remedy") for text in re.findall('"([^"]+)"', row[0])]
+    script = (ROOT / "bootstrap.sh").read_text(encoding="utf-8")
+    said = [*re.findall(r"""(?:stop "|full=')([^$"'][^"']+)""", script), checks._IDLE_GPU[1]]
+    assert len(said) >= 10
+    for sentence in said:
+        assert any(text in sentence for text in told), sentence
+
+
 def test_an_hour_of_speech_costs_what_price_and_factor_make_of_it():
     prices = {name: row[2] for row in rows_of(DEPLOY, "GPU", "memory") for name in row[0].split(", ")}
     rows = rows_of(DEPLOY, "engine", "GPU", "dollars a second")

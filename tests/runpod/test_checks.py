@@ -161,6 +161,23 @@ def test_each_of_the_jobs_at_once_has_a_thread(make: Make):
     asyncio.run(all_at_once())
 
 
+def test_a_gpu_that_pytorch_cannot_use_makes_a_worker_unfit_unless_the_processor_was_asked_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """PyTorch's part is played; so is that of a driver that is too old for it, on which models would take for ever."""
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False)))
+    monkeypatch.setattr(checks, "_DEVICES", tmp_path)
+    (tmp_path / "nvidiactl").touch()
+    worker = make()
+    prepare(worker)
+    assert why_not(worker) == []
+    (tmp_path / "nvidia3").touch()
+    (told,) = why_not(worker)
+    assert told.startswith("PyTorch cannot use the GPU that is here")
+    assert health(worker, store=lambda: None)["checks"]["hardware"] == {"status": "fail", "details": told}
+    assert why_not(make(DEVICE="cpu")) == []
+
+
 async def last_of(documents: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
     return [document async for document in documents][-1]
 

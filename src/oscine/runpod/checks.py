@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from oscine.errors import NotAvailable, OscineError
@@ -22,13 +23,19 @@ LEAST_GPU_GB: Final = 2.0
 """Below it, no engine with weights could even begin."""
 _Check = tuple[str, str]
 """`pass`, `warn` or `fail`, and one sentence."""
+_NO_USE: Final = (
+    "PyTorch cannot use the GPU that is here, probably because its driver is too old; allow only hosts with CUDA 12.8"
+    " or newer, or set DEVICE to cpu."
+)
+_IDLE_GPU: Final[_Check] = ("fail", _NO_USE)
+_DEVICES: Final = Path("/dev")
 
 
 def health(worker: Worker, *, store: Callable[[], ObjectStore | None]) -> Document:
     """The document of `health_check`. Blocks."""
     checks = {
         "configuration": _guarded(lambda: _configuration(worker)),
-        "hardware": _guarded(_hardware),
+        "hardware": _guarded(lambda: _hardware(worker)),
         "s3": _guarded(lambda: _store(worker, store)),
         "checkpoints": _guarded(lambda: _checkpoints(worker)),
     }
@@ -107,6 +114,8 @@ def _engine(worker: Worker) -> _Check:
 
 def _gpu_memory(worker: Worker) -> _Check:
     """An engine that is loaded has what it needs; one that is not finds out whether others have taken it."""
+    if _has_idle_gpu(worker):
+        return _IDLE_GPU
     scheduler = worker.readiness.scheduler
     if "torch" not in sys.modules or (scheduler is not None and scheduler.ready):
         return "pass", "No GPU memory is waited for."
@@ -120,7 +129,9 @@ def _gpu_memory(worker: Worker) -> _Check:
     return "pass", f"{free:.1f} GB of the GPU's memory are free."
 
 
-def _hardware() -> _Check:
+def _hardware(worker: Worker) -> _Check:
+    if _has_idle_gpu(worker):
+        return _IDLE_GPU
     if "torch" not in sys.modules:
         return "pass", f"{os.cpu_count()} processors; no engine that needs a GPU is loaded."
     import torch
@@ -130,6 +141,15 @@ def _hardware() -> _Check:
     free, total = torch.cuda.mem_get_info()
     name = torch.cuda.get_device_name()
     return "pass", f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB of its memory are free."
+
+
+def _has_idle_gpu(worker: Worker) -> bool:
+    """Whether a model speaks on the processor beside a GPU that somebody pays for, and nobody asked for that."""
+    if "torch" not in sys.modules or worker.settings.device is not None or not any(_DEVICES.glob("nvidia[0-9]*")):
+        return False
+    import torch
+
+    return not torch.cuda.is_available()
 
 
 def _store(worker: Worker, store: Callable[[], ObjectStore | None]) -> _Check:
