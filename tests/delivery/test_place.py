@@ -181,6 +181,13 @@ def test_a_request_may_bring_its_own_store(server: Seaweed):
         wrong.check()
 
 
+def test_a_store_of_a_request_has_its_own_region():
+    own = Settings.from_env({**KEYS, "S3_BUCKET_NAME": "speech", "S3_ENDPOINT_URL": R2, "S3_REGION": "auto"})
+    for address, region in ((AWS, "eu-west-1"), (B2, "us-west-004"), (R2, "auto")):
+        link = ObjectStore.from_s3_config({**CONFIG, "endpointUrl": address}, own).link("a.mp3", 60)
+        assert f"%2F{region}%2Fs3%2F" in link
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [
@@ -195,6 +202,7 @@ def test_a_request_may_bring_its_own_store(server: Seaweed):
         # Whoever may send a request may not have the worker talk to what only the worker reaches.
         ({"endpointUrl": "http://169.254.169.254/latest"}, "endpointUrl"),
         ({"endpointUrl": "http://s3.example.com"}, "endpointUrl"),
+        ({"endpointUrl": "http://minio:9001"}, "endpointUrl"),
     ],
 )
 def test_a_wrong_s3_config_is_told_with_its_field(change: dict[str, Any], name: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import threading
@@ -257,6 +258,24 @@ def test_bytes_that_change_on_the_way_are_found_out(
     faults.fault = None
     put(broken, "damaged", b"whole")
     assert store.read("damaged", 10) == b"whole"
+
+
+def test_the_digest_of_each_body_is_signed(proxied: Callable[..., ObjectStore], faults: Faults):
+    """Some stores take nothing else, and every one refuses what was damaged then."""
+    digests: list[bool] = []
+
+    def look(request: Passing) -> None:
+        if request.command == "PUT":
+            signed = "x-amz-content-sha256" in request.headers["Authorization"]
+            digests.append(
+                signed and request.headers["x-amz-content-sha256"] == hashlib.sha256(request.body).hexdigest()
+            )
+
+    faults.fault = look
+    put(proxied(), "signed", b"small")
+    put(proxied(), "signed", bytes(PART_BYTES + 1))
+    assert len(digests) >= 3
+    assert all(digests)
 
 
 def test_a_store_that_calls_its_objects_otherwise_is_believed_once_they_were_read(

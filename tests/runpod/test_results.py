@@ -8,11 +8,12 @@ import wave
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from oscine.config import Settings
-from oscine.runpod.output import Output, Record, identity_of
+from oscine.runpod.output import Output, Record, identity_of, session_of
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
 from tests.echo import LETTER_MS, EchoEngine, echo
@@ -75,12 +76,28 @@ def test_a_result_that_is_too_large_is_kept_and_the_error_tells_how_to_get_it(to
     told = platform.failed({"text": text_of(1.5), "format": "wav", "session_id": "long-one"})
     assert "more than the platform delivers" in told
     assert "session_id long-one" in told
+    assert "long-one.wav is kept for 2 days" in told
     assert str(process.volume) not in told
     begun = len(process.begun())
     assert platform.failed({"text": text_of(1.5), "format": "wav", "session_id": "long-one"}) == told
     assert len(process.begun()) == begun
     with wave.open(str(process.volume / "indextts" / "output_audio" / "long-one.wav")) as file:
         assert file.getnframes() > 24_000 * 20
+
+
+def test_what_a_result_may_hold_counts_the_sound_as_base64_and_all_that_stands_beside_it(tmp_path: Path):
+    asked = {"text": "One.", "format": "wav", "session_id": "measured"}
+
+    def answered(most: float) -> dict[str, Any]:
+        names = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "OSCINE_MAX_RESULT_MB": f"{most / 1e6:.6f}"}
+        with Studio(Settings.from_env(names), factories={"echo": echo()}) as studio:
+            return answers(Worker(studio), asked)[-1]
+
+    document = answered(9_500_000)
+    sound = base64.b64decode(document.pop("audio_base64"))
+    whole = len(sound) * 4 / 3 + len(json.dumps(document))
+    assert answered(whole - 10)["error_type"] == "result_too_large"
+    assert base64.b64decode(answered(whole + 10)["audio_base64"]) == sound
 
 
 def test_pieces_that_are_more_than_a_result_may_hold_are_streamed_alone(tones: tuple[Client, Process]):
@@ -133,6 +150,33 @@ def test_a_record_holds_for_the_file_that_it_was_written_for(tmp_path: Path):
     file.write_bytes(b"the sound of one")
     output.forget("tones", "s")
     assert output.recall("tones", "s", "one", ["a voice"]) is None
+
+
+def test_a_session_gives_no_sound_of_another_text_whose_worker_ended_before_it_wrote_that_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    names = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "OSCINE_STORE_URL": (tmp_path / "store").as_uri()}
+    asked = {"text": "One.", "session_id": "s", "seed": 1}
+    with Studio(Settings.from_env(names), factories={"echo": echo()}) as studio:
+        worker = Worker(studio)
+
+        def sound(fields: dict[str, Any]) -> bytes:
+            assert answers(worker, fields)[-1]["s3_key"] == "s.mp3"
+            return (tmp_path / "store" / "s.mp3").read_bytes()
+
+        first = sound(asked)
+        with monkeypatch.context() as patched:
+            patched.setattr(worker.output, "keep", lambda *_: False)
+            assert sound({**asked, "text": "Another one, which is longer."}) != first
+        assert sound(asked) == first
+
+
+def test_what_a_job_is_called_is_a_file_name_whatever_its_id():
+    assert session_of("mine", "6f1c-e1") == "mine"
+    assert session_of(None, "sync-6f1c_a-e1") == "sync-6f1c_a-e1"
+    assert session_of(None, "../a/b\\c.d\n") == "abcd"
+    assert len(session_of(None, "a" * 300)) == 128
+    assert session_of(None, "..") != session_of(None, "..") != ""
 
 
 def test_a_record_leads_to_no_file_of_another_folder(tmp_path: Path):
