@@ -98,6 +98,11 @@ def test_a_platform_that_answers_at_once_that_there_is_no_job_is_not_asked_witho
     assert 0.2 <= pauses.seconds[-1] <= 0.5
 
 
+def session(**headers: str) -> SimpleNamespace:
+    """What the SDK sends through; all jobs share one."""
+    return SimpleNamespace(headers=headers)
+
+
 def refusal(status: int) -> ClientResponseError:
     return ClientResponseError(None, (), status=status)  # type: ignore[arg-type]  # nobody looks at the request
 
@@ -127,13 +132,31 @@ def test_only_what_may_pass_is_sent_again(monkeypatch: pytest.MonkeyPatch, error
         sent = Patience().sending(send)
         if attempts == 1:
             with pytest.raises(type(error)):
-                await sent("session", "url", "data")
+                await sent(session(), "url", "data")
         else:
-            await sent("session", "url", "data")
+            await sent(session(), "url", "data")
 
     asyncio.run(check())
     assert made == attempts
     assert len(pauses.seconds) == attempts - 1
+
+
+def test_what_is_sent_again_still_says_whose_it_is(monkeypatch: pytest.MonkeyPatch):
+    Pauses(monkeypatch)
+    shared = session(**{"X-Request-ID": "one"})
+    named: list[str] = []
+
+    async def send(*_: object) -> None:
+        named.append(shared.headers["X-Request-ID"])
+        if len(named) < 3:
+            shared.headers["X-Request-ID"] = "another"  # whose result is sent while this one waits
+            raise refusal(503)
+
+    async def check() -> None:
+        await Patience().sending(send)(shared, "url", "data")
+
+    asyncio.run(check())
+    assert named == ["one"] * 3
 
 
 def test_news_that_are_of_no_use_later_and_what_waited_too_long_are_not_sent_again(monkeypatch: pytest.MonkeyPatch):
@@ -150,7 +173,7 @@ def test_news_that_are_of_no_use_later_and_what_waited_too_long_are_not_sent_aga
         made = 0
         once.set(news)
         with pytest.raises(ClientResponseError):
-            await Patience(patience_s=patience_s).sending(send)("session", "url", "data")
+            await Patience(patience_s=patience_s).sending(send)(session(), "url", "data")
         return made
 
     assert asyncio.run(check(True, 600.0)) == 1

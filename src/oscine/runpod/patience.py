@@ -28,6 +28,8 @@ _NO_JOBS_S: Final = 0.5
 """The longest pause after an answer that there is no job: the platform else holds the question until there is one."""
 _AT_ONCE_S: Final = 0.1
 """What is answered within it was not held."""
+_JOB: Final = "X-Request-ID"
+"""The header in which the SDK names the job that a result belongs to."""
 once: ContextVar[bool] = ContextVar("once", default=False)
 """Whether what is sent is of no use later, such as news of a job that goes on."""
 
@@ -74,17 +76,20 @@ class Patience:
         """Sends a result or a piece; again where that may help, and what comes later waits."""
         from aiohttp import ClientError
 
-        async def sent(*arguments: Any) -> Any:
+        async def sent(session: Any, *arguments: Any) -> Any:
             end, pause = time.monotonic() + self._patience_s, self._first_s
+            job = session.headers.get(_JOB)
             while True:
                 try:
-                    return await send(*arguments)
+                    return await send(session, *arguments)
                 except (ClientError, TimeoutError) as error:
                     if once.get() or not _may_pass(error) or time.monotonic() > end:
                         raise
                     log.warning("the platform did not take a result (%s); it is sent again", type(error).__name__)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(_LONGEST_S, 2 * pause)
+                if job is not None:
+                    session.headers[_JOB] = job  # all jobs share the session, and another one may have sent meanwhile
 
         return sent
 
