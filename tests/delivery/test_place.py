@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from obstore.exceptions import PermissionDeniedError
 
 from oscine.config import Settings
 from oscine.delivery.bucket import Bucket, bucket_at
+from oscine.delivery.place import _options
 from oscine.delivery.store import ObjectStore
 from oscine.errors import DeliveryFailed, InvalidRequest
 from tests.delivery.seaweed import WRITER, Seaweed
@@ -212,6 +214,17 @@ def test_a_wrong_s3_config_is_told_with_its_field(change: dict[str, Any], name: 
     assert caught.value.param == f"s3Config.{name}"
     assert caught.value.message.startswith(f"s3Config.{name} must ")
     assert "top-secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("seconds", [4.0, 600.0])
+def test_a_request_has_half_of_the_time_and_all_attempts_have_all_of_it(seconds: float):
+    """Obstore's own are 30 s and 3 minutes, however long a deployment is willing to wait."""
+    options = _options(Settings(s3_timeout_seconds=seconds), plain=False)
+    assert options["client_options"]["timeout"] == timedelta(seconds=seconds / 2)
+    assert options["client_options"]["connect_timeout"] <= timedelta(seconds=min(seconds / 2, 10))
+    assert options["retry_config"]["retry_timeout"] == timedelta(seconds=seconds)
+    assert options["retry_config"]["max_retries"] >= 1000  # the time ends them
+    assert not options["client_options"]["allow_http"]
 
 
 def test_no_secret_shows_in_what_is_printed_of_a_store_or_of_settings():
