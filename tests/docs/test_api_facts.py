@@ -13,6 +13,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
+from oscine.audio import apart
 from oscine.audio.formats import Format
 from oscine.config import Settings
 from oscine.http import protocol, serve, sse
@@ -210,6 +211,10 @@ def test_the_limits_are_told_with_their_settings():
         "time for the body": [f"{usual.body_seconds:g} s", "OSCINE_BODY_SECONDS"],
         "recording in an upload": [
             f"{SAMPLE.max_bytes // 1024**2} MiB, {SAMPLE.min_seconds:g} to {SAMPLE.max_seconds:g} s",
+            "—",
+        ],
+        "memory (on Linux) and processor time to read one": [
+            f"{apart._MEMORY / 1e9:g} GB, {apart._CPU_S} s",
             "—",
         ],
         "path and headers": [f"{protocol.HEADER_BYTES // 1024} KiB", "—"],

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from oscine.audio.apart import decode_apart
 from oscine.audio.decode import Limits, decode
 from oscine.errors import DeliveryFailed, InvalidRequest, NotAvailable
 from oscine.voices.container import describe, extension_of
@@ -138,7 +139,7 @@ class VoiceLibrary:
         cannot be written.
         """
         cleaned = clean_name(name)
-        decode(data, limits, field=field)
+        decode_apart(data, limits, field=field)
         extension = extension_of(data)
         if extension is None:
             raise InvalidRequest(

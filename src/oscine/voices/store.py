@@ -7,8 +7,10 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
+from oscine.audio.apart import decode_apart
 from oscine.audio.decode import Limits, decode
 from oscine.audio.waveform import Waveform
 from oscine.errors import InvalidRequest
@@ -46,7 +48,7 @@ class PromptStore:
                 reference = self._recall(key) if key else None
             if key and reference:
                 return Prompt(voice.name, key, reference)
-            prompt = self._prepare(file.read(RECORDING.max_bytes + 1), voice.name, RECORDING, field)
+            prompt = self._prepare(file.read(RECORDING.max_bytes + 1), voice.name, RECORDING, field, decode)
             unchanged = _stamp(os.fstat(file.fileno())) == stamp
         if unchanged:
             with self._lock:
@@ -57,18 +59,18 @@ class PromptStore:
 
     def prompt_from_bytes(self, data: bytes, name: str = "voice_audio") -> Prompt:
         """A recording that came with a request, at most 7 MiB. Raises InvalidRequest that names the field `name`."""
-        return self._prepare(data, name, UPLOAD, name)
+        return self._prepare(data, name, UPLOAD, name, decode_apart)
 
     def prompt_from_base64(self, text: str, name: str = "voice_audio") -> Prompt:
         """The same from base64, with or without a `data:` prefix and line breaks."""
         return self.prompt_from_bytes(decoded_base64(text, name), name)
 
-    def _prepare(self, data: bytes, name: str, limits: Limits, field: str) -> Prompt:
+    def _prepare(self, data: bytes, name: str, limits: Limits, field: str, read: Callable[..., Waveform]) -> Prompt:
         key = f"sha256:{hashlib.sha256(data).hexdigest()}"
         with self._lock:
             reference = self._recall(key) if len(data) <= limits.max_bytes else None
         if reference is None:
-            reference = self._remember(key, decode(data, limits, field=field))
+            reference = self._remember(key, read(data, limits, field=field))
         return Prompt(name, key, reference)
 
     def _recall(self, key: str) -> Waveform | None:
