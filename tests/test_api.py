@@ -226,6 +226,30 @@ def test_an_audiobook_is_aac_in_an_mp4_file(settings: Settings, tmp_path: Path):
     assert (tmp_path / "three.aac").read_bytes()[:1] == b"\xff", "frames with a header each, as before"
 
 
+def test_an_audiobook_has_its_chapters(settings: Settings, tmp_path: Path):
+    book = "By nobody.\n\n# One\n\nIt was.\n\n# Two: the end\n\nOver."
+    with Oscine(studio=tones(settings)) as oscine:
+        report = oscine.save(book, tmp_path / "a.m4b", title="A book")
+        oscine.say(book).save(tmp_path / "b.mp3")
+        oscine.save(book, tmp_path / "c.mp3", tags=False)
+        oscine.save("# One\n\nNo other.", tmp_path / "d.m4b")
+    assert [chapter.title for chapter in report.chapters] == ["One", "Two: the end"]
+    starts = {segment.text.rstrip("."): segment.start for segment in report.segments}
+    expected = {
+        "a.m4b": ["A book", "One", "Two: the end"],
+        "b.mp3": ["b", "One", "Two: the end"],
+        "c.mp3": [],
+        "d.m4b": [],
+    }
+    for name, titles in expected.items():
+        with av.open(str(tmp_path / name)) as container:
+            found = container.chapters()
+            assert container.metadata.get("media_type") == ("2" if name.endswith("m4b") else None)
+        assert [chapter["metadata"]["title"] for chapter in found] == titles
+        at = [chapter["start"] * float(chapter["time_base"] or 0) for chapter in found]
+        assert not titles or at == pytest.approx([0, starts["One"] - 0.5, starts["Two: the end"] - 0.5], abs=0.002)
+
+
 def test_captions_that_cannot_be_written_leave_the_audio_as_it_was(
     speaker: Oscine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

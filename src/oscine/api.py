@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
+from oscine.audio.chapters import Chapter
 from oscine.audio.encode import Encoder
 from oscine.audio.formats import Format, bitrate_for, nearest_rate
 from oscine.audio.waveform import Samples, Waveform
@@ -18,7 +19,7 @@ from oscine.delivery.files import check_target, naming, written_together
 from oscine.delivery.lexicons import Words, lexicon_of
 from oscine.delivery.speech import Speech
 from oscine.delivery.stream import Opening, Stream
-from oscine.delivery.tags import tags_for
+from oscine.delivery.tags import chapter_titles, chapters_of, tags_for
 from oscine.engines.protocol import EngineInfo
 from oscine.errors import InvalidRequest
 from oscine.request import Options, SpeechRequest, check_options, field_names
@@ -189,7 +190,7 @@ class Oscine:
             plan.seed = self._studio.spool.seed_for(name)
         rate = self._rate(plan, chosen)
         bits = bitrate_of(plan, chosen, rate, bitrate)
-        facts = tags_for(plan, title=title) if title is not None else None
+        facts = tags_for(plan, title=title, path=path) if title is not None else None
 
         def told(progress: Progress) -> None:
             cancel.check()
@@ -204,10 +205,20 @@ class Oscine:
             ceiling = ceiling_for(chosen, plan.request.loudness)
             track = Track(plan, job, rate, ceiling_dbtp=ceiling, on_progress=told)
 
+            titles = chapter_titles(plan, title) if title is not None else ()
+
             def opened() -> _File:
                 with naming(field):
-                    mp4 = in_mp4(path, chosen)
-                    return _File(Encoder(chosen, rate, bitrate=bits, tags=facts, sink=besides[0], mp4=mp4), field)
+                    encoder = Encoder(
+                        chosen,
+                        rate,
+                        bitrate=bits,
+                        tags=facts,
+                        sink=besides[0],
+                        mp4=in_mp4(path, chosen),
+                        chapters=titles,
+                    )
+                    return _File(encoder, field, lambda: chapters_of(track.chapters, title))
 
             track.write(opened, self._studio.spool)
             report = track.report()
@@ -314,9 +325,10 @@ class Oscine:
 class _File:
     """A sink whose errors say that they are about the output; those of whoever writes the text stay as they are."""
 
-    def __init__(self, encoder: Encoder, field: str) -> None:
+    def __init__(self, encoder: Encoder, field: str, chapters: Callable[[], Sequence[Chapter]]) -> None:
         self._encoder = encoder
         self._field = field
+        self._chapters = chapters
 
     def push(self, samples: Samples) -> None:
         with naming(self._field):
@@ -324,6 +336,7 @@ class _File:
 
     def finish(self) -> None:
         with naming(self._field):
+            self._encoder.mark(self._chapters())
             self._encoder.finish()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -169,6 +170,30 @@ def test_a_long_noisy_margin_ends_without_a_click(cut: int | None) -> None:
     sound[:RATE] += tone("Breath " * 3)[:RATE]
     track, _ = assembled([(piece(0, "Breath"), sound)], cut=cut, margin_ms=2000)
     assert np.abs(track[-24:]).max() < 0.0005
+
+
+def test_a_chapter_is_marked_in_the_pause_before_it_and_the_first_at_the_start() -> None:
+    parts = parts_of([1500, 300, 700, 340])
+    titles = ["One", "Two", None, "Three", "Four"]
+    silent = np.zeros(RATE, np.float32)
+    made = [
+        (replace(one, chapter=title), silent if title == "Three" else sound)
+        for (one, sound), title in zip(parts, titles, strict=True)
+    ]
+    _, assembler = assembled(made)
+    first, second = assembler.seams[1][1] / RATE, assembler.seams[3]
+    pause = (second[1] - second[0]) / RATE
+    assert [chapter.title for chapter in assembler.chapters] == ["One", "Two", "Three", "Four"]
+    starts = [0.0, first - 0.5, *[second[1] / RATE - pause / 2] * 2]
+    assert [chapter.start for chapter in assembler.chapters] == pytest.approx(starts, abs=0.001)
+
+
+def test_what_is_said_before_the_first_chapter_is_not_part_of_it() -> None:
+    (one, sound), (two, other) = parts_of([1500])
+    _, assembler = assembled([(one, sound), (replace(two, chapter="One"), other)])
+    assert [chapter.start for chapter in assembler.chapters] == pytest.approx(
+        [assembler.seams[1][1] / RATE - 0.5], abs=0.001
+    )
 
 
 def levels(track: Samples, ms: float = 20) -> Samples:

@@ -490,3 +490,50 @@ def test_a_plan_knows_how_much_it_has_planned() -> None:
 
 def test_pronunciations_are_applied_before_the_engine_sees_the_text() -> None:
     assert said(pieces("Ask Nguyen today.", pronunciations={"Nguyen": "win"})) == ["Ask win today."]
+
+
+BOOK = """A word before.
+
+# One: the *harbour* [pause:1s] at 9
+
+It was late.
+
+Chapter 2
+
+## No chapter
+
+Nobody came.
+
+* * *
+
+She waited.
+
+# 🎉
+
+CHAPTER III. THE END
+
+It was over."""
+
+
+def test_pieces_that_open_a_chapter_have_its_title_as_captions_would_show_it() -> None:
+    plan = planned(BOOK)
+    opened = {piece.utterance.text: piece.chapter for piece in plan.pieces() if piece.chapter}
+    assert opened == {
+        "One: the harbour": "One: the harbour at 9",
+        "Chapter 2": "Chapter 2",
+        "CHAPTER III.": "CHAPTER III. THE END",
+    }
+    assert plan.chapters == ("", *opened.values())
+
+
+@pytest.mark.parametrize("lengths", [Lengths(limit=300, pack=300), Lengths(limit=300, gather=4000)])
+def test_a_chapter_opens_a_piece_however_sentences_are_packed(lengths: Lengths) -> None:
+    plan = planned(BOOK, EchoEngine(lengths=lengths))
+    assert [piece.chapter for piece in plan.pieces() if piece.chapter] == list(plan.chapters[1:])
+
+
+def test_a_text_without_chapters_has_none_and_one_still_arriving_has_them_by_piece() -> None:
+    assert planned(STORY).chapters == ("",)
+    plan = planned(iter([BOOK[:30], BOOK[30:]]))
+    assert plan.chapters == ()
+    assert [piece.chapter for piece in plan.pieces() if piece.chapter][1:] == ["Chapter 2", "CHAPTER III. THE END"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from oscine.audio.chapters import MOST, Chapter, comments, entries, lasting, tags_span, titled
 from oscine.audio.formats import Format, bitrate_for, frame_length
 from oscine.audio.waveform import Samples
 from oscine.errors import InvalidRequest
@@ -35,6 +37,9 @@ class Encoder:
     With `mp4`, AAC goes into an MP4 file with its index in front (`.m4a`, `.m4b`). It has tags, signals the
     delay, and needs a path as its `sink`.
 
+    With `chapters` (titles), the header of a file has room for them; where each starts is told to `mark` when it is
+    known. MP4 needs no room, other files none of whose bytes can be changed, and wav, pcm and plain AAC, have none.
+
     Tags go by FFmpeg's generic names: `title`, `artist`, `comment`, `encoded_by`. The same samples give the same bytes,
     however they are cut into pushes. An error of the sink is raised as it is.
     """
@@ -54,6 +59,7 @@ class Encoder:
         tags: Mapping[str, str] | None = None,
         sink: BinaryIO | Path | None = None,
         mp4: bool = False,
+        chapters: Sequence[str] = (),
     ) -> None:
         """Raises InvalidRequest for a rate that the codec does not take (see `nearest_rate`), OSError of the sink."""
         rates = format.spec.rates
@@ -67,6 +73,9 @@ class Encoder:
         self._mp4 = mp4
         self._out = _Out(sink)
         self._streams = not self._out.seekable()
+        self._tags = dict(tags or {})
+        self._chapters = [_short(Chapter(title, 0.0)) for title in chapters[:MOST]] if self._holds_chapters() else []
+        self._marked = False
         self._drop, lead = (0, 0) if mp4 else _delay(format, sample_rate, self._streams)
         self._held: list[Samples] = [np.zeros(lead, np.float32)]
         self._held_count = lead
@@ -77,7 +86,7 @@ class Encoder:
         self._raw = format is Format.PCM
         try:
             if not self._raw:
-                self._open(tags or {})
+                self._container, self._stream = self._open(self._out)
         except BaseException:
             self._out.abandon()
             raise
@@ -100,6 +109,15 @@ class Encoder:
             self.close()
             raise
 
+    def mark(self, chapters: Sequence[Chapter]) -> None:
+        """Tell, before `finish`, where chapters start, in order.
+
+        Those that the encoder was not opened with are left out, but for MP4.
+        """
+        told = [_short(chapter) for chapter in chapters[:MOST]]
+        self._chapters = told if self._mp4 else titled(told, [chapter.title for chapter in self._chapters])
+        self._marked = bool(self._chapters)
+
     def finish(self) -> bytes:
         """Complete the file or the stream, close it, and return the last bytes."""
         self._check_open()
@@ -111,7 +129,12 @@ class Encoder:
             self._held.append(np.zeros(max(0, self._shortest() - self._pushed), np.float32))
             self._encode_held()
             self._mux(self._stream.encode(None), last=True)
+            length = self._pushed / self.sample_rate
+            if self._marked and self._mp4:
+                self._container.set_chapters(entries(lasting(self._chapters, length), length))
             self._container.close()
+            if self._marked and not self._mp4:
+                self._write_tags_again()
             rest = self._out.take()
             self._out.complete()
             return rest
@@ -138,25 +161,44 @@ class Encoder:
         if self._out.closed:
             raise ValueError("The encoder is closed.")
 
-    def _open(self, tags: Mapping[str, str]) -> None:
+    def _holds_chapters(self) -> bool:
+        return not self._streams and self.format in (Format.MP3, Format.OPUS, Format.FLAC)
+
+    def _write_tags_again(self) -> None:
+        """Put the header's tags, with the times that are known by now, over those that were written first."""
+        memory = _Out(io.BytesIO())
+        container, _ = self._open(memory)
+        container.start_encoding()
+        container.close()
+        header = memory.written()
+        first, end = tags_span(self.format, header)
+        self._out.seek(first)
+        self._out.write(header[first:end])
+
+    def _open(self, out: _Out) -> tuple[Any, Any]:
+        """A container that writes its header, with tags and chapters, to `out`, and its stream of sound."""
         import av
         from av.codec.context import Flags
 
         spec = self.format.spec
-        kept = {key: _clean(value) for key, value in tags.items()} if spec.holds_tags or self._mp4 else {}
+        kept = {key: _clean(value) for key, value in self._tags.items()} if spec.holds_tags or self._mp4 else {}
         kept = {_MP4_TAGS.get(key, key) if self._mp4 else key: value for key, value in kept.items() if value}
-        options = _muxer_options(self.format, self._streams, tagged=bool(kept))
+        if self._chapters and self.format in (Format.OPUS, Format.FLAC):
+            kept |= comments(self._chapters)
+        options = _muxer_options(self.format, self._streams, tagged=bool(kept or self._chapters))
         if self._mp4:
             options["movflags"] = "+faststart"
-        container = av.open(
-            self._out,
+        container: Any = av.open(
+            out,
             "w",
             format=_MP4 if self._mp4 else spec.container,
             container_options=options,
             buffer_size=_BUFFER_BYTES,
-            io_open=self._out.read_again if self._mp4 else None,
+            io_open=out.read_again if self._mp4 else None,
         )
         container.metadata.update(kept)
+        if self._chapters and self.format is Format.MP3:
+            container.set_chapters(entries(self._chapters, self._pushed / self.sample_rate))
         options = _codec_options(self.format, self.bitrate, self.sample_rate, self._streams)
         stream: Any = container.add_stream(spec.codec, rate=self.sample_rate, options=options)
         stream.codec_context.layout = "mono"
@@ -164,7 +206,7 @@ class Encoder:
         stream.codec_context.flags |= Flags.bitexact.value
         if self.bitrate is not None:
             stream.codec_context.bit_rate = self.bitrate
-        self._container, self._stream = container, stream
+        return container, stream
 
     def _shortest(self) -> int:
         """Samples that players need to open a file: a packet, whole in MP4, two of an MP3 without a header."""
@@ -283,6 +325,11 @@ def _clean(tag: str) -> str:
     return "".join(each for each in tag[:500] if each.isprintable()).strip()
 
 
+def _short(chapter: Chapter) -> Chapter:
+    """With a title that fits into Nero's list in MP4, which counts 255 bytes."""
+    return Chapter(_clean(chapter.title).encode()[:255].decode(errors="ignore"), chapter.start)
+
+
 class _Out:
     """Where the muxer writes to: memory, a file of ours or one of the caller's. Takes no byte once it is closed."""
 
@@ -318,6 +365,11 @@ class _Out:
         assert self._path is not None
         self._file.flush()
         return self._path.open("rb")
+
+    def written(self) -> bytes:
+        """All of it, where it is kept in memory that can seek."""
+        assert isinstance(self._file, io.BytesIO)
+        return self._file.getvalue()
 
     def take(self) -> bytes:
         data = b"".join(self._chunks)

@@ -14,7 +14,7 @@ from oscine.audio.waveform import Waveform
 from oscine.delivery.captions import captions, check_captions
 from oscine.delivery.choice import check_bitrate, file_format, format_of, in_mp4
 from oscine.delivery.files import naming, written_whole
-from oscine.delivery.tags import tags_for
+from oscine.delivery.tags import chapters_of, tags_for
 from oscine.synthesis.assemble import Segment
 from oscine.synthesis.master import ceiling_for
 from oscine.synthesis.result import Report
@@ -48,6 +48,7 @@ class Speech(Waveform):
         chosen = format_of(path, format)
         check_bitrate(bitrate)
         waveform = self._fit_for(chosen)
+        chapters = chapters_of(self.report.chapters, path.stem) if tags else ()
         with (
             written_whole(path) as beside,
             naming("output"),
@@ -55,12 +56,14 @@ class Speech(Waveform):
                 chosen,
                 waveform.sample_rate,
                 bitrate=bitrate,
-                tags=tags_for(self.report) if tags else None,
+                tags=tags_for(self.report, path=path) if tags else None,
                 sink=beside,
                 mp4=in_mp4(path, chosen),
+                chapters=[chapter.title for chapter in chapters],
             ) as encoder,
         ):
             encoder.push(waveform.samples)
+            encoder.mark(chapters)
             encoder.finish()
         return path
 

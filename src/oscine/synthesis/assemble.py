@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from oscine.audio.chapters import Chapter
 from oscine.audio.fade import fade_in, fade_out, overlap
 from oscine.audio.room import has_room_tone, room_tone
 from oscine.audio.silence import speech_bounds
@@ -37,6 +38,8 @@ ROOM_FADE_MS: Final = 300
 """Length of the fade between room tone and the silence around a track."""
 INAUDIBLE: Final = 10 ** (-70 / 20)
 """No speech is so soft, full scale being 1."""
+CHAPTER_LEAD_MS: Final = 500
+"""Silence between a chapter's mark and its first sound, at most: who jumps there hears all of it."""
 CLOSEST_MS: Final = 10
 """With no pause at all, margins of this length overlap."""
 
@@ -66,6 +69,8 @@ class Assembler:
         end_ms: int = END_MS,
     ) -> None:
         self.segments: list[Segment] = []
+        self.chapters: list[Chapter] = []
+        """Those that have sound. The first starts with the track if nothing is said before it."""
         self.seams: list[tuple[int, int]] = []
         """Sample ranges from the end of one piece's speech to the start of the next one's."""
         self._rate = sample_rate
@@ -77,6 +82,8 @@ class Assembler:
         self._tail: Samples | None = None
         self._speech_end = 0
         self._piece: Piece | None = None
+        self._opening: list[str] = []
+        """Titles of chapters whose first sound is to come."""
         self._pause_ms = 0
         self._heard = False
         self._held = _NOTHING
@@ -141,6 +148,8 @@ class Assembler:
     def _begin(self, piece: Piece) -> None:
         silent = self._piece is None and not self._heard  # the pause before a piece without sound is not lost
         self._piece = piece
+        if piece.chapter is not None:
+            self._opening.append(piece.chapter)
         self._pause_ms = max(piece.pause_ms, self._pause_ms if silent else 0)
         self._heard = False
         self._held = _NOTHING
@@ -155,9 +164,18 @@ class Assembler:
             joined = self._join(self._tail, lead, self._count(pause_ms))
         self._tail = None
         emitted = self._emit(joined)
+        if self._opening:
+            self._mark_chapters()
         self.seams.append((self._speech_end, self._emitted))
         self._onset = self._emitted
         return emitted
+
+    def _mark_chapters(self) -> None:
+        """At the onset of a piece: note the chapters that it opens, in the pause before it."""
+        lead = min(self._count(CHAPTER_LEAD_MS), (self._emitted - self._speech_end) // 2)
+        start = (self._emitted - lead) / self._rate if self.seams else 0.0
+        self.chapters += [Chapter(title, round(start, 3)) for title in self._opening]
+        self._opening.clear()
 
     def _start(self, lead: Samples, pause_ms: int) -> Samples:
         wanted = max(self._start_silence, self._count(pause_ms))

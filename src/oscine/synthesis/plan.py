@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from oscine.config import Settings
 from oscine.engines.protocol import EngineInfo, Lengths, Turn, Utterance
@@ -55,6 +55,8 @@ class Piece:
     """Equal keys mean equal audio: text, voice, options, seed, engine and its version."""
     at: int = 0
     """Characters in the pieces before it."""
+    chapter: str | None = None
+    """The title of the chapter that it opens; always with a piece of its own."""
 
     @property
     def place(self) -> str:
@@ -91,6 +93,9 @@ class Plan:
     """Characters in the pieces that were made so far."""
     voices: tuple[str, ...] | None = None
     """The voices that will speak, in order; None: the text was not read to its end yet."""
+    chapters: tuple[str, ...] = ()
+    """Titles of the chapters, in order, where the text was read to its end; the first is empty where something is said
+    before a chapter begins."""
     _told: str | None = None
     """The language of the whole text, as the engine tells it."""
     _scripts: set[str] = field(default_factory=set)
@@ -108,27 +113,27 @@ class Plan:
         """
         seen: Counter[str] = Counter()
         heard: set[str] = set()
-        group: list[tuple[str | None, Chunk]] = []
+        group: list[_Line] = []
         before = after = count = 0
         said, following = "", CONTINUES
         if listener and self.live:  # who writes while somebody listens is not waited for
             self.lengths = replace(self.lengths, gather=0)
-        for speaker, chunk, found in self._chunks(listener):
-            if chunk is None:
+        for line, found in self._lines(listener):
+            if line is None:
                 following = following.joined(found)
                 after = self._pause_after(said, following)
                 if group and not self._goes_on(group, following):
                     yield self._piece(count, group, before, seen)
                     count, group = count + 1, []
                 continue
-            if group and self._is_full(group, speaker, chunk):
+            if group and self._is_full(group, line):
                 yield self._piece(count, group, before, seen)
                 count, group = count + 1, []
             if not group:
                 before = after
-            heard.update([speaker] if speaker is not None else [])
-            group.append((speaker, chunk))
-            said, following = chunk.text, found
+            heard.update([line.speaker] if line.speaker is not None else [])
+            group.append(line)
+            said, following = line.chunk.text, found
             after = self._pause_after(said, following)
             if not self._goes_on(group, following):
                 yield self._piece(count, group, before, seen)
@@ -174,15 +179,20 @@ class Plan:
         A listener does not wait for that: there, only up to the first words. Raises InvalidRequest.
         """
         voices: dict[str, None] = {}
+        chapters: list[str] = []
         for passage in self._passages(lambda _message: None):
             check_words(passage.text)
+            if passage.chapter is not None:
+                chapters.append(passage.chapter)
             if speakable(passage.text):
+                chapters = chapters or [""]
                 voices[self.cast.voice(passage.speaker, self.warn).name] = None
                 if self.request.stream:
                     return
         if not voices:
             raise _nothing_to_say()
         self.voices = tuple(voices)
+        self.chapters = tuple(chapters)
 
     def _passages(self, warn: Callable[[str], None]) -> Iterator[Passage]:
         return read(
@@ -196,14 +206,14 @@ class Plan:
             language=self._text_language,
         )
 
-    def _chunks(self, listener: bool) -> Iterator[tuple[str | None, Chunk | None, Break]]:
-        """Speaker, chunk and what follows it; a pause before the first word comes without a chunk."""
+    def _lines(self, listener: bool) -> Iterator[tuple[_Line | None, Break]]:
+        """Each line and what follows it; a pause before the first word comes without one."""
         first: int | None = FIRST_CHARS if listener else None
         for passage in self._passages(self.warn):
             if self.voices is None:
                 check_words(passage.text)
             self._warn_of_letters(passage.text)
-            held: Chunk | None = None
+            held: _Line | None = None
             written = Written(passage.text, passage.respellings)
             lengths = self.lengths
             for chunk in split(
@@ -219,9 +229,9 @@ class Plan:
                 chunk = replace(chunk, sentences=tuple(map(written.of, chunk.sentences)))
                 first = None
                 if held is not None:
-                    yield passage.speaker, held, CONTINUES
-                held = chunk
-            yield passage.speaker, held, passage.after
+                    yield held, CONTINUES
+                held = _Line(passage.speaker, chunk, passage.chapter if held is None else None)
+            yield held, passage.after
 
     def _warn_of_letters(self, text: str) -> None:
         """Tell once of each script that the engine's languages are not written in."""
@@ -248,26 +258,23 @@ class Plan:
                 )
             yield part
 
-    def _is_full(self, group: list[tuple[str | None, Chunk]], speaker: str | None, chunk: Chunk) -> bool:
-        speakers = {label for label, _ in group} | {speaker}
-        return (
-            len(speakers) > self.info.capabilities.speakers
-            or self._filled(group) + self._filled([(speaker, chunk)]) > self.lengths.gather
-        )
+    def _is_full(self, group: list[_Line], line: _Line) -> bool:
+        speakers = {one.speaker for one in (*group, line)}
+        return len(speakers) > self.info.capabilities.speakers or self._filled([*group, line]) > self.lengths.gather
 
-    def _filled(self, group: list[tuple[str | None, Chunk]]) -> float:
+    def _filled(self, group: list[_Line]) -> float:
         """In letters of English, with what a script has around each turn."""
-        return sum(room(chunk.text) + self.lengths.turn for _, chunk in group)
+        return sum(room(line.chunk.text) + self.lengths.turn for line in group)
 
-    def _goes_on(self, group: list[tuple[str | None, Chunk]], following: Break) -> bool:
+    def _goes_on(self, group: list[_Line], following: Break) -> bool:
         """Whether more turns may join the group; it ends at a pause or chapter and, once well filled, a paragraph."""
         if not self.lengths.gather or following.kind in ("pause", "chapter"):
             return False
         return following.kind != "paragraph" or self._filled(group) < 0.7 * self.lengths.gather
 
-    def _piece(self, index: int, group: list[tuple[str | None, Chunk]], pause_ms: int, seen: Counter[str]) -> Piece:
-        turns = tuple(Turn(speaker or "", chunk.text) for speaker, chunk in group)
-        prompts = {speaker or "": self.cast.voice(speaker, self.warn) for speaker, _ in group}
+    def _piece(self, index: int, group: list[_Line], pause_ms: int, seen: Counter[str]) -> Piece:
+        turns = tuple(Turn(line.speaker or "", line.chunk.text) for line in group)
+        prompts = {line.speaker or "": self.cast.voice(line.speaker, self.warn) for line in group}
         language = self._language_of(" ".join(turn.text for turn in turns))
         identity = _digest(
             {
@@ -293,8 +300,17 @@ class Plan:
         )
         at = self.characters
         self.characters += sum(len(turn.text) for turn in turns)
-        sentences = tuple(Sentence(text, speaker) for speaker, chunk in group for text in chunk.sentences)
-        return Piece(index, utterance, sentences, pause_ms, key, at)
+        sentences = tuple(Sentence(text, line.speaker) for line in group for text in line.chunk.sentences)
+        return Piece(index, utterance, sentences, pause_ms, key, at, group[0].chapter)
+
+
+class _Line(NamedTuple):
+    """What somebody says in one go."""
+
+    speaker: str | None
+    chunk: Chunk
+    chapter: str | None
+    """The title of the chapter that it opens."""
 
 
 def _nothing_to_say() -> InvalidRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from oscine.audio.chapters import Chapter
 from oscine.synthesis.assemble import Segment
 
 
@@ -31,6 +32,7 @@ class Report:
     """Wall time from start to finish, without loading the engine and without what a stream's listener let pass."""
     segments: tuple[Segment, ...] = ()
     warnings: tuple[str, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
     first_audio_seconds: float | None = None
     """Seconds until the first samples were ready, counted like `synthesis_seconds`."""
 

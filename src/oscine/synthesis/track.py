@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from oscine.audio.chapters import Chapter
 from oscine.audio.resample import Resampler
 from oscine.audio.waveform import Samples, Waveform
 from oscine.errors import InvalidRequest
@@ -155,8 +156,14 @@ class Track:
             synthesis_seconds=self._took,
             segments=tuple(self._assembler.segments),
             warnings=tuple(self.plan.warnings),
+            chapters=self.chapters,
             first_audio_seconds=self._first,
         )
+
+    @property
+    def chapters(self) -> tuple[Chapter, ...]:
+        """The chapters so far."""
+        return tuple(self._assembler.chapters)
 
     @property
     def seams(self) -> list[tuple[float, float]]:

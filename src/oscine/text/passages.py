@@ -12,7 +12,7 @@ from oscine.text.characters import ends_sentence, joint
 from oscine.text.language import Language
 from oscine.text.lines import LONGEST, Wrapping, complete_end, cut_point
 from oscine.text.marks import masked
-from oscine.text.written import Respelling
+from oscine.text.written import Respelling, Written
 
 BreakKind = Literal["none", "clause", "sentence", "line", "paragraph", "turn", "chapter", "pause"]
 
@@ -51,6 +51,8 @@ class Passage:
     """Where `text` is spoken otherwise than it was written."""
     language: str = "en"
     """BCP 47."""
+    chapter: str | None = None
+    """The title of the chapter that it opens."""
 
 
 class Run:
@@ -75,6 +77,7 @@ class Run:
         self._ready: list[Passage] = []
         self._handed: Break | None = None
         self._apart = True
+        self._chapter: str | None = None
 
     def add(self, block: Block, wrapping: Wrapping) -> None:
         """Take in a line, or the next part of one."""
@@ -89,6 +92,7 @@ class Run:
             line = block.text.strip()
             if block.mark == "title" or (apart and block.mark in ("text", "heading") and _CHAPTER.fullmatch(line)):
                 self.close("chapter")
+                self._chapter = self._title(line)
             if self._text.strip() and not (block.mark == "text" and not block.fresh and self._goes_on(block, wrapping)):
                 self.close("line")
             self._text = self._text.rstrip() + joint(self._text.rstrip()[-2:], line) + block.text.lstrip()
@@ -168,12 +172,19 @@ class Run:
         wrapping.see(self._line, block.text)
         return joined
 
+    def _title(self, line: str) -> str | None:
+        """A heading as captions show it; None: there is nothing to read in it."""
+        text = _PAUSE.sub(" ", line)
+        said, respellings = self._clean(text, self._language.of(text))
+        return " ".join(Written(said, respellings).of(said).split()) or None
+
     def _say(self, text: str) -> None:
         language = self._language.of(text)
         said, respellings = self._clean(text, language)
         if said:
             self._hand_on()
-            self._pending = Passage(self._speaker, said, Break("none"), respellings, language)
+            chapter, self._chapter = self._chapter, None
+            self._pending = Passage(self._speaker, said, Break("none"), respellings, language, chapter)
 
     def _pause(self, found: re.Match[str]) -> int | None:
         """The length that a tag asks for, in ms; None: nobody knows."""
