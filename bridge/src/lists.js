@@ -63,13 +63,11 @@ async function facts(settings) {
   try {
     const told = await new Endpoint(settings).health();
     if (!told) return broken("RunPod does not answer.");
-    const count = (of, name) => (Number.isInteger(of?.[name]) ? of[name] : 0);
-    const workers = {
-      idle: count(told.workers, "idle"),
-      running: count(told.workers, "running"),
-      initializing: count(told.workers, "initializing"),
-    };
-    const queue = { active: count(told.jobs, "inProgress"), waiting: count(told.jobs, "inQueue") };
+    const counts = (of, ...names) =>
+      Object.fromEntries(names.map((name) => [name, Number.isInteger(of?.[name]) ? of[name] : 0]));
+    const workers = counts(told.workers, "idle", "running", "initializing", "throttled", "unhealthy");
+    const { inProgress, inQueue } = counts(told.jobs, "inProgress", "inQueue");
+    const queue = { active: inProgress, waiting: inQueue };
     const status = workers.idle + workers.running ? "ok" : workers.initializing ? "loading" : "idle";
     return { status, ready: true, problem: null, queue, workers };
   } catch (error) {

@@ -21,7 +21,7 @@ export function readSettings(env) {
     ...upstream(env),
     runpodKey: env.RUNPOD_API_KEY,
     stores: list(env.STORE_ORIGINS).map((entry) => address("STORE_ORIGINS", entry).origin),
-    origins: env.OSCINE_CORS_ORIGINS === undefined ? (keys.length ? ["*"] : []) : list(env.OSCINE_CORS_ORIGINS),
+    origins: list(env.OSCINE_CORS_ORIGINS ?? (keys.length ? "*" : "")).map((origin) => origin.replace(/\/$/, "")),
     models: list(env.MODELS),
     subrequests: number(env, "MAX_SUBREQUESTS", 45, 12, 10_000),
     coldStartSeconds: number(env, "COLD_START_SECONDS", 120, 1, 1800),

@@ -118,7 +118,7 @@ def test_lists_and_health_need_no_key_and_wake_no_worker(house: House):
         health = http.get("/health").json()
         assert health["status"] == "ok"
         assert health["ready"] is True
-        assert health["workers"].keys() == {"idle", "running", "initializing"}
+        assert health["workers"].keys() == {"idle", "running", "initializing", "throttled", "unhealthy"}
         head = http.head("/health")
         assert head.status_code == 200
         assert head.content == b""
@@ -138,6 +138,26 @@ def test_health_of_an_endpoint_that_is_none_says_so(house: House, start: Callabl
     gate.rule = lambda passed: refusal(404)
     with start().client(None) as http:
         assert "RUNPOD_ENDPOINT_ID" in http.get("/health").json()["problem"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "status"),
+    [
+        ({"idle": 1}, "ok"),
+        ({"running": 1, "initializing": 1}, "ok"),
+        ({"idle": 0, "initializing": 1, "throttled": 2}, "loading"),
+        ({"throttled": 2, "unhealthy": 1}, "idle"),
+        (None, "idle"),
+    ],
+    ids=str,
+)
+def test_health_tells_of_the_workers(start: Callable[..., Bridge], gate: Gate, workers: Any, status: str):
+    gate.rule = lambda passed: refusal(200, {"jobs": {"inQueue": 3}, "workers": workers})
+    with start().client(None) as http:
+        told = http.get("/health").json()
+    assert told["status"] == status
+    assert told["queue"] == {"active": 0, "waiting": 3}
+    assert told["workers"] == dict.fromkeys(told["workers"], 0) | (workers or {})
 
 
 def test_many_that_ask_for_health_at_once_are_one_question(start: Callable[..., Bridge], gate: Gate):
@@ -197,6 +217,10 @@ class TestPages:
         assert refused.json()["error"]["code"] == "origin_not_allowed"
         assert "access-control-allow-origin" not in refused.headers
         assert refused.headers["vary"] == "origin"
+
+    def test_an_origin_may_come_as_the_browser_shows_it(self, start: Callable[..., Bridge]):
+        bridge = start(OSCINE_CORS_ORIGINS=f"https://other.example.com/ {self.ORIGIN}/")
+        assert self.preflight(bridge, self.ORIGIN).headers["access-control-allow-origin"] == self.ORIGIN
 
     def test_none_where_nobody_needs_a_key(self, start: Callable[..., Bridge]):
         bridge = start(OSCINE_API_KEYS=None, ALLOW_ANONYMOUS="true")
