@@ -27,6 +27,7 @@ export async function passOn({ settings, started, raw }, wish, endpoint, { signa
     if (status === 200)
       return new Response(answer.body, { headers: passedOf(answer, raw && { "content-type": "audio/octet-stream" }) });
     if (status === 401 || status === 403) refuse(status);
+    if (/QB API/.test(told)) refuse(400); // it is a queue endpoint's address
     if (plain(told) && typeof told.type === "string") {
       const message = readable(told.message, status >= 500);
       throw Object.assign(new BridgeError(status, message), errorBody({ ...told, message }), {

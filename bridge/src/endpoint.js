@@ -55,8 +55,9 @@ export class Endpoint {
   async start(input, whole) {
     const { coldStartSeconds, jobSeconds } = this.settings;
     const wait = whole ? Math.min(coldStartSeconds, RUNSYNC) : 0;
-    // RunPod ends a job that nobody waits for any more, even if no cancel reaches it.
-    const policy = { executionTimeout: jobSeconds * 1000, ttl: (coldStartSeconds + jobSeconds) * 1000 };
+    // RunPod ends a job that nobody waits for any more, even if no cancel reaches it. It takes 10 s at the least.
+    const ttl = Math.max(coldStartSeconds + jobSeconds, 10) * 1000;
+    const policy = { executionTimeout: jobSeconds * 1000, ttl };
     const answer = await this.send(whole ? `/runsync?wait=${wait * 1000}` : "/run", { input, policy }, PATIENCE + wait);
     if (answer === null) throw unreachable();
     refuse(answer.status);
@@ -117,7 +118,7 @@ export class Vanished extends BridgeError {
 
 const NO_KEY = ["RunPod refuses the bridge's key; set RUNPOD_API_KEY anew.", "upstream_refused"];
 const REFUSALS = {
-  400: ["RunPod did not understand the job; check the endpoint's kind.", "upstream_refused"],
+  400: ["RunPod does not take this; set UPSTREAM and RUNPOD_URL for the endpoint's kind.", "upstream_refused"],
   401: NO_KEY,
   403: NO_KEY,
   404: ["RunPod has no such endpoint; check RUNPOD_ENDPOINT_ID or RUNPOD_URL.", "upstream_not_found"],

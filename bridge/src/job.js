@@ -154,11 +154,10 @@ export class Job {
     );
   }
 
-  #end({ status, error, output }) {
-    const told = error ?? output?.error;
-    if (status === "TIMED_OUT" || told === "executionTimeout exceeded")
+  #end({ status, error }) {
+    if (status === "TIMED_OUT" || error === "executionTimeout exceeded")
       return new BridgeError(504, "RunPod ended the job because it took too long; send a shorter text.", "timeout");
-    if (status === "FAILED") return failure(told, this.#input);
+    if (status === "FAILED") return failure(error, this.#input);
     return unavailable("The job was cancelled by whoever runs the endpoint; send the request again.", "cancelled", 5);
   }
 

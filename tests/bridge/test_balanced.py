@@ -130,6 +130,15 @@ def test_what_the_platform_refuses_is_told(bridge: Bridge, gate: Gate, status: i
     assert len(gate.passed) == 1
 
 
+def test_an_endpoint_of_the_other_kind_is_told(bridge: Bridge, gate: Gate):
+    """And not asked again until there is a worker: there will be none."""
+    gate.rule = lambda _: refusal(400, {"error": "not allowed for QB API"})
+    answer = bridge.speech()
+    assert answer.status_code == 502
+    assert "UPSTREAM" in answer.json()["error"]["message"]
+    assert len(gate.passed) == 1
+
+
 def test_a_client_that_leaves_ends_the_speech(server: Child, bridge: Bridge, gate: Gate):
     text = "This sentence is one of very many that nobody waits for any more. " * 400
     with asking(bridge, input=text, response_format="wav") as connection:

@@ -175,6 +175,15 @@ def test_nothing_but_speech_is_asked_of_a_worker(house: House):
     assert job.asked["policy"] == {"executionTimeout": 600_000, "ttl": 720_000}
 
 
+@pytest.mark.long
+def test_a_job_lives_as_long_as_runpod_wants_at_the_least(house: House, gate: Gate, bundle: Bundle):
+    """It refuses a job with a `ttl` below 10 s, or an `executionTimeout` below 5."""
+    with running(bundle, endpoint_of(gate), COLD_START_SECONDS="1", JOB_SECONDS="5") as bridge:
+        assert bridge.speech().status_code == 200
+    *_, job = house.plane.jobs.values()
+    assert job.asked["policy"] == {"executionTimeout": 5000, "ttl": 10_000}
+
+
 def test_older_pages_are_heard_under_their_route(house: House):
     """As the bridge before this one: samples as a stream, and errors that are one string."""
     with house.bridge.client() as http:
