@@ -29,7 +29,7 @@ from oscine.delivery.store import ObjectStore, disposition
 from oscine.delivery.upload import COMPLETED_AT_THE_END, PART_BYTES, Upload
 from oscine.errors import DeliveryFailed, InvalidRequest, NotAvailable
 from tests.delivery.conftest import DOMAIN
-from tests.delivery.faults import Faults
+from tests.delivery.faults import Faults, Passing
 from tests.delivery.seaweed import READER, Seaweed
 
 MP3: dict[str, Any] = {"content_type": "audio/mpeg", "filename": "speech.mp3"}
@@ -334,6 +334,24 @@ def test_a_store_is_checked_by_writing_and_following_a_link(store: ObjectStore, 
     faults.fault = lambda request: request.answer(403) if "X-Amz-Signature" in request.path else None
     with pytest.raises(DeliveryFailed, match="refuses presigned links"):
         proxied.check()
+    assert [name for name in server.files() if "check" in name] == []
+
+
+def test_the_check_of_a_store_goes_nowhere_that_the_store_sends_it(server: Seaweed, faults: Faults):
+    proxied = ObjectStore.from_settings(Settings(**server.settings(s3_endpoint_url=faults.url)))
+    assert proxied is not None
+
+    def moved(request: Passing) -> None:
+        if "X-Amz-Signature" in request.path:
+            request.answered = True
+            request.send_response_only(302)
+            request.send_header("Location", f"{faults.url}/latest/meta-data")
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+
+    faults.fault = moved
+    proxied.check()
+    assert [path for _, path in faults.seen if "meta-data" in path] == []
     assert [name for name in server.files() if "check" in name] == []
 
 

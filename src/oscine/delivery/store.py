@@ -77,10 +77,12 @@ class ObjectStore:
             if not link.startswith("http"):
                 return
             try:
-                with urllib.request.urlopen(link, timeout=min(self._timeout, 10)) as answer:  # noqa: S310 - of our own
+                with _unmoved.open(link, timeout=min(self._timeout, 10)) as answer:
                     right = answer.read(64) == b"oscine"
             except urllib.error.HTTPError as error:
                 error.close()
+                if error.code in _MOVED:
+                    return
                 right = False
             except OSError:
                 # The store was reached a moment ago: Python may know other certificates, or another way out.
@@ -264,6 +266,17 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             return store_failed(error, self._names).code == "bucket_not_found"
         return False
+
+
+class _Unmoved(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: a store that came with a job could send the worker to any address it reaches."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Nowhere."""
+
+
+_unmoved: Final = urllib.request.build_opener(_Unmoved)
+_MOVED: Final = range(300, 400)
 
 
 class _Parts:
