@@ -24,6 +24,7 @@ from oscine.errors import InvalidRequest, NotAvailable
 from oscine.runpod import checks
 from oscine.runpod.actions import act
 from oscine.runpod.checks import fitness_checks, health
+from oscine.runpod.handler import make_handler
 from oscine.runpod.start import prepare
 from oscine.runpod.worker import MOST_JOBS, Worker
 from oscine.synthesis.studio import Studio
@@ -219,6 +220,23 @@ def test_a_gpu_whose_memory_others_have_taken_makes_a_worker_unfit_until_its_eng
     assert why_not(worker) == ["The GPU has 1.0 GB of its memory left, less than 2.0 GB; free some."]
     prepare(worker)
     assert why_not(worker) == []
+
+
+@pytest.mark.parametrize("single", ["true", "false"])
+def test_a_broken_worker_asks_for_another_whatever_the_shape_of_its_results(make: Make, single: str):
+    worker = make(OSCINE_SINGLE_RESULT=single)
+    asked: list[str] = []
+    handle = make_handler(worker, lambda: asked.append("another"))
+
+    async def done() -> None:
+        answer = handle({"id": "a-job", "input": {"action": "list_voices"}})
+        await (answer if single == "true" else last_of(answer))
+
+    asyncio.run(done())
+    assert asked == []
+    worker.broken = True
+    asyncio.run(done())
+    assert asked == ["another"]
 
 
 def test_an_engine_that_others_ask_for_and_does_not_suit_the_machine_asks_for_no_other_worker(tmp_path: Path):

@@ -11,6 +11,8 @@ import pytest
 from aiohttp import ClientConnectionError, ClientResponseError
 
 from oscine.runpod.patience import Patience, once
+from oscine.runpod.progress import Reporter
+from oscine.synthesis.track import Progress
 from tests.runpod.conftest import TONES, Start
 from tests.runpod.house import Client, until
 
@@ -139,6 +141,28 @@ def test_only_what_may_pass_is_sent_again(monkeypatch: pytest.MonkeyPatch, error
     asyncio.run(check())
     assert made == attempts
     assert len(pauses.seconds) == attempts - 1
+
+
+def test_progress_is_sent_once_however_badly_that_goes(monkeypatch: pytest.MonkeyPatch):
+    """Its job's result would wait for it."""
+    tries: list[bool] = []
+    sent = asyncio.Event()
+
+    async def send_result(*_: object) -> None:
+        tries.append(once.get())
+        sent.set()
+
+    monkeypatch.setattr("runpod.serverless.modules.rp_http.JOB_DONE_URL", "http://127.0.0.1:1/done")
+    monkeypatch.setattr("runpod.serverless.modules.rp_http.send_result", send_result)
+
+    async def check() -> None:
+        async with Reporter({"id": "a-job"}, every_s=0.001) as reporter:
+            reporter.told(Progress(characters=1, audio_seconds=1.0, elapsed_seconds=1.0))
+            await asyncio.wait_for(sent.wait(), 60)
+
+    asyncio.run(check())
+    assert tries == [True]
+    assert not once.get()
 
 
 def test_what_is_sent_again_still_says_whose_it_is(monkeypatch: pytest.MonkeyPatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import threading
 import wave
 from dataclasses import replace
 from io import BytesIO
@@ -13,13 +15,14 @@ from typing import Any
 import pytest
 
 from oscine.config import Settings
+from oscine.errors import DeliveryFailed
 from oscine.runpod.output import Output, Record, identity_of, session_of
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
 from tests.echo import LETTER_MS, EchoEngine, echo
 from tests.runpod.conftest import Start
 from tests.runpod.house import Client, Process, until
-from tests.runpod.test_checks import answers
+from tests.runpod.test_checks import answers, last_of
 from tests.voices.recordings import recording
 
 pytestmark = pytest.mark.slow
@@ -168,7 +171,51 @@ def test_a_session_gives_no_sound_of_another_text_whose_worker_ended_before_it_w
         with monkeypatch.context() as patched:
             patched.setattr(worker.output, "keep", lambda *_: False)
             assert sound({**asked, "text": "Another one, which is longer."}) != first
+            assert (worker.output.folder("echo") / "s.mp3").exists(), "nothing tells where else it is"
         assert sound(asked) == first
+
+
+def test_a_store_that_gives_no_link_costs_nobody_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "OSCINE_STORE_URL": (tmp_path / "store").as_uri()}
+
+    def refused(*_: object) -> str:
+        raise DeliveryFailed("The object store refused the credentials.")
+
+    with Studio(Settings.from_env(names), factories={"echo": echo()}) as studio:
+        worker = Worker(studio)
+        monkeypatch.setattr(worker.store, "link", refused)
+        document = answers(worker, {"text": "One."})[-1]
+    assert base64.b64decode(document["audio_base64"])
+    assert "The audio is in audio_base64 instead." in document["warnings"][-1]
+
+
+def test_a_cancelled_job_goes_only_when_what_it_stores_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Otherwise the next job of its session would meet it."""
+    names = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "OSCINE_STORE_URL": (tmp_path / "store").as_uri()}
+    begun, go = threading.Event(), threading.Event()
+
+    def upload(*arguments: Any, **more: Any) -> Any:
+        begun.set()
+        go.wait(60)
+        return stored(*arguments, **more)
+
+    async def check(worker: Worker) -> None:
+        job = asyncio.create_task(last_of(worker.answer({"id": "a-job", "input": {"text": "One."}})))
+        assert await asyncio.to_thread(begun.wait, 60)
+        job.cancel()
+        await asyncio.wait([job], timeout=0.2)
+        assert not job.done()
+        go.set()
+        await asyncio.wait([job])
+        assert job.cancelled()
+
+    with Studio(Settings.from_env(names), factories={"echo": echo()}) as studio:
+        worker = Worker(studio)
+        assert worker.store is not None
+        stored = worker.store.upload
+        monkeypatch.setattr(worker.store, "upload", upload)
+        asyncio.run(check(worker))
+    assert (tmp_path / "store" / "a-job.mp3").exists()
 
 
 def test_what_a_job_is_called_is_a_file_name_whatever_its_id():
