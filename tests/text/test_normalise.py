@@ -24,6 +24,7 @@ NAMES = [rule.name for rule in dataclasses.fields(Rules)]
         ("'The dogs' bones are old,' he said.", '"The dogs\' bones are old," he said.'),
         ("She said 'yes' twice and 'no' once.", 'She said "yes" twice and "no" once.'),
         ("the dogs' bones and the cats' tails", "the dogs' bones and the cats' tails"),
+        ("'Twould do, 'twill do, 'gainst th' king", "'Twould do, 'twill do, 'gainst th' king"),
         ('"\'S true," he said. "\'Tis so."', '"\'S true," he said. "\'Tis so."'),
         ("don`t ``quoted''", 'don\'t "quoted"'),
         ("「そうか」と言った", "「そうか」と言った"),

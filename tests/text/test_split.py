@@ -56,6 +56,7 @@ def sentences(text: str, language: str = "en") -> list[str]:
         ("It cost 10s. and was Capt. Wm. Lee's. It is approx. 5 of Eq. (2). On Sat. night he left.", 3),
         ("It weighs 3 lb. 2 oz. and no more. On Dec. 5 he said no. Then Smith Ltd. was sold.", 3),
         ("He sat. Then 3 left. 5 came in. 6 went. hello there. how are you.", 6),
+        ("Open Sat. & Sun. in Apt. 4. See Matt. 5:3 and vv. 3-4. Hmm. 5 came.", 4),
         (CHINESE, 4),
         (JAPANESE, 4),
     ],

@@ -56,7 +56,7 @@ SPEED_RANGE: Final = (0.5, 2.0)
 """What hibari's README gives for `speed`; outside, its prosody breaks down."""
 LIMIT_CHARS: Final = 380
 """hibari itself splits sentences above 400 phonemes, which in English are about as many characters."""
-_REVISION: Final = 2
+_REVISION: Final = 3
 """Of what Oscine does itself; it goes up whenever that sounds different."""
 LOOK_S: Final = 0.003
 """How often an idle worker looks for what came meanwhile."""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Final
 
 from oscine.engines.hibari_capitals import Known, as_words
+from oscine.engines.hibari_figures import with_figures, with_lengths
 from oscine.engines.hibari_numerals import GUARD, with_numbers
 from oscine.text.marks import put_back, take_out
 from oscine.text.sentences import inner_ends
@@ -22,10 +23,11 @@ LONGEST_NUMBER: Final = 15
 def readable(text: str, known: Known) -> str:
     """One or more sentences, without what hibari says wrongly; phonemes that are given in the text stay."""
     text, kept = take_out(text, {"phonemes"})
-    text = _without_quotes(text)
+    text = _without_quotes(with_lengths(text))
     text = with_numbers(as_words(text, known))
     for pattern, said in _SAID:
         text = pattern.sub(said, text)
+    text = with_figures(text)
     text = _guarded().sub(rf"\g<0>{GUARD}", text)
     return put_back(_digit_by_digit(text), kept)
 
@@ -81,6 +83,9 @@ _SAID: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]],
     (re.compile(r"\b(no)\.(?! ?\d)"), rf"\1{GUARD}."),
     (re.compile(r"\b(fig|[Ff]ed|[Tt]he Sun|[Mm]in|est|ch)\.(?= ?[^\w\s]*$)"), rf"\1{GUARD}."),
     (re.compile(r"\b([Ee])qs?\.(?= ?[(\d])"), r"\1quation"),
+    (re.compile(r"\bMme\.?(?= [A-Z])"), "Madame"),
+    (re.compile(r"\bMlle\.?(?= [A-Z])"), "Mademoiselle"),
+    (re.compile(r"(?<![\w'])'([Tt]is)\b"), r"[\1](/tˌɪz/)"),
     (re.compile(r"\bWm\.(?= [A-Z])"), "William"),
     (re.compile(r"\bChas\.(?= [A-Z])"), "Charles"),
     (re.compile(r"\bGeo\.(?= [A-Z])"), "George"),

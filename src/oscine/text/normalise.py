@@ -148,7 +148,8 @@ def shrink_repeats(text: str) -> str:
 _SPACE_BEFORE: Final = re.compile(r" ([,.;:!?…](?![^\s\"'”’)!?.]))")
 _QUOTES: Final = str.maketrans("‘’‚‛‹›′´ʼ＇“”„‟″＂", "'" * 10 + '"' * 6)
 _ELISION: Final = re.compile(
-    r"'(?:\d\ds?|n|s(?= )|tis|twas|twere|em|cause|cos|till?|bout|round|neath)\b", re.IGNORECASE
+    r"'(?:\d\ds?|n|s(?= )|tis|twas|twere|twill|twould|tisn|twasn|twixt|gainst|em|cause|cos|till?|bout|round|neath)\b",
+    re.IGNORECASE,
 )
 _POSSESSIVE: Final = re.compile(r"(?<=[sS])' [a-z]")
 _GUILLEMETS: Final = re.compile("« ?| ?»")

@@ -20,17 +20,22 @@ _TITLE: Final = re.compile(
     r"|MR|MRS|MS|DR|PROF|REV|CAPT|COL|GEN)\.$"
 )
 _MONTHS: Final = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec"
+_BOOKS: Final = (
+    "Gen|Exod?|Lev|Num|Deut|Josh|Judg|Sam|Kgs|Chron?|Neh|Pss?|Prov|Eccl|Isa|Jer|Ezek|Dan|Hos|Matt|Rom|Cor|Gal|Eph"
+    "|Phil|Thess|Tim|Heb|Pet|Rev"
+)
 _PARTS: Final = "vols?|pp|chap|figs?|eqs?|eqns?|secs?|sect|arts?|eds?|approx|est|tab|dept|ext|tel"
 _COUNTED: Final = re.compile(
     rf"(?:^|[\s(\"'“-])(?:{_PARTS}|nos?|p|chs?|par|ca|max|min|ver|st|lbs?|oz|ft|(?<!he )\d{{1,2}}s"
-    rf"|Vols?|Nos?|Pp?|Chs?|Chap|Figs?|Eqs?|Eqns?|Secs?|Sect|Art|Approx|Ca|Ed|Tab|Ver|Ext|Tel|{_MONTHS})\.$"
+    rf"|Vols?|Nos?|Pp?|Chs?|Chap|Figs?|Eqs?|Eqns?|Secs?|Sect|Art|Approx|Ca|Ed|Tab|Ver|Ext|Tel|{_MONTHS}|{_BOOKS}|Apt|Ste|Rm|Bk|avg|temp"
+    r"|(?!hmm|shh|brr|psst|pfft|tsk|grr|zzz)[b-df-hj-np-tv-xz]{2,5})\.$"
 )
 """Before a number or a bracket, no end of a sentence."""
 _SHORT: Final = re.compile(
     rf"(?:^|[\s(\"'“-])(?:{_PARTS}|nos|op|recd|inst|ult|trans|wt|ht|\d+(?:[sd]|lb|oz|ft|yds?)|{_MONTHS}"
     r"|Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun|Vols?|Figs?|Eqs?|Sect?|Chap|Ltd|Inc|Co|Corp|Bros|Jr|Sr|Dept|Univ|Ave|Blvd"
     r"|Rd|St|Mt|Ph\.D|M\.D|Esq|[Tt]sps?|[Tt]bsps?|[Tt]emp|deg|max|min|avg|hrs?|mins|secs?|[Aa]pt|pkgs?|misc|conf|refs?|orig"
-    r"|pron|adj|adv|illus|govt|gal|pts?|qts?|(?<=\d )in)\.$"
+    r"|pron|adj|adv|illus|govt|gal|oz|ft|(?<=\d )in|(?!hmm|shh|brr|psst|pfft|tsk|grr|zzz)[b-df-hj-np-tv-xz]{2,5})\.$"
 )
 """Before a word in small letters, no end of a sentence."""
 _INITIALS: Final = re.compile(r"(?:^|[\s(\"'“])(?:[A-Z]\.-?){1,3}$")
@@ -122,7 +127,7 @@ def _belongs(text: str, start: int, end: int, following: str, language: str) -> 
     if end - start < 12 and _MARKER.fullmatch(bare):
         return True
     first = following.lstrip()[:1]
-    if (said := _SAID.match(following)) and said[1].islower():
+    if ((said := _SAID.match(following)) and said[1].islower()) or first in _NEVER_FIRST:
         return True
     if before[-1:].isspace():
         if bare[-1] == ".":
@@ -166,6 +171,7 @@ def _after_quote(mark: str, following: str, language: str) -> bool:
     return mark in "？！?!" and bool(_ASKED.match(following))
 
 
+_NEVER_FIRST: Final = frozenset("&=+<>/|%")
 _SAID: Final = re.compile(r"\s*[—–-]\s?([^\W\d_])")
 """What opens with a dash and a small letter tells who said it: `—¿Vienes? —preguntó`."""
 _SHORT_WORD: Final = re.compile(r"(?<!\w)\w{1,6}\.$")
