@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from oscine.audio.formats import Format
 from oscine.config import Settings
 from oscine.errors import DeliveryFailed
 from oscine.runpod.output import Output, Record, identity_of, session_of
+from oscine.runpod.pieces import Copy
 from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
 from tests.echo import LETTER_MS, EchoEngine, echo
@@ -173,6 +175,17 @@ def test_a_session_gives_no_sound_of_another_text_whose_worker_ended_before_it_w
             assert sound({**asked, "text": "Another one, which is longer."}) != first
             assert (worker.output.folder("echo") / "s.mp3").exists(), "nothing tells where else it is"
         assert sound(asked) == first
+
+
+def test_two_streams_of_one_session_do_not_write_into_one_file(tmp_path: Path):
+    copies = [Copy(tmp_path, "s", Format.PCM) for _ in range(2)]
+    for number, copy in enumerate(copies):
+        copy.write(bytes([number]) * 100, 24_000)
+    assert len(list(tmp_path.iterdir())) == 2
+    for copy in copies:
+        copy.close()
+        copy.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_that_gives_no_link_costs_nobody_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
