@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests.bridge.conftest import House
 from tests.bridge.gate import Gate, refusal
-from tests.bridge.house import CLIENT_KEY, OTHER_KEY, Bridge, asked, endpoint_of
+from tests.bridge.house import BRIDGE, CLIENT_KEY, OTHER_KEY, Bridge, asked, endpoint_of, node
 
 pytestmark = pytest.mark.long
 
@@ -95,6 +97,38 @@ def test_an_address_may_come_as_it_was_copied(house: House, start: Callable[...,
 def test_an_address_without_its_scheme_is_https(start: Callable[..., Bridge]):
     """Nothing listens there: it is asked, and not refused as no address."""
     assert start("127.0.0.1:9/v2/ep").speech().json()["error"]["code"] == "upstream_unreachable"
+
+
+READ = """
+const { readSettings } = await import(process.argv[1]);
+const read = (env) => {
+  const { base, balanced } = readSettings({ OSCINE_API_KEYS: "x", RUNPOD_API_KEY: "y", ...env });
+  return [base, balanced];
+};
+console.log(JSON.stringify(JSON.parse(process.argv[2]).map(read)));
+"""
+
+
+def test_an_address_tells_the_kind_of_the_endpoint():
+    queue, balanced = "https://api.runpod.ai/v2/abc123", "https://abc123.api.runpod.ai"
+    cases: dict[str, tuple[dict[str, Any], list[Any]]] = {
+        "id": ({"RUNPOD_ENDPOINT_ID": " abc123\n"}, [queue, False]),
+        "queue": ({"RUNPOD_URL": f"{queue}/runsync"}, [queue, False]),
+        "balanced": ({"RUNPOD_URL": balanced}, [balanced, True]),
+        "as OpenAI's": ({"RUNPOD_URL": f"{balanced}/v1/"}, [balanced, True]),
+        "no scheme": ({"RUNPOD_URL": "abc123.api.runpod.ai"}, [balanced, True]),
+        "both": ({"RUNPOD_URL": balanced, "RUNPOD_ENDPOINT_ID": "other"}, [balanced, True]),
+        "told": ({"RUNPOD_URL": "https://tts.example.com/v1", "UPSTREAM": "load-balancing"},
+                 ["https://tts.example.com", True]),
+        "empty": ({"RUNPOD_URL": "", "UPSTREAM": "", "RUNPOD_ENDPOINT_ID": "abc123"}, [queue, False]),
+        "empty number": ({"RUNPOD_URL": queue, "JOB_SECONDS": ""}, [queue, False]),
+    }  # fmt: skip
+    told = json.dumps([env for env, _ in cases.values()])
+    done = subprocess.run(
+        [node(), "--input-type=module", "--eval", READ, BRIDGE / "src" / "settings.js", told],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert dict(zip(cases, json.loads(done.stdout), strict=True)) == {name: want for name, (_, want) in cases.items()}
 
 
 def test_whoever_wants_it_open_has_to_say_so(start: Callable[..., Bridge]):

@@ -114,7 +114,9 @@ class TestTheWorker:
             "KeyError: 'x' in model.py, line 5, in forward",
             "speed could not be read from '/data'",
             "The engine lost db.internal.example:5432",
+            f"speed {'x' * 5000}",
         ],
+        ids=lambda told: told[:40],
     )
     def test_what_an_older_worker_says_of_itself_stays_inside(self, house: House, gate: Gate, told: str):
         """It hands on whatever an exception says."""
