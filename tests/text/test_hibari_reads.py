@@ -122,6 +122,8 @@ def test_what_people_write_in_books_is_read_as_they_say_it(engine: Any, written:
         ("1 tsp. salt, 2 tbsp oil, 1½ tsp.", "1 teaspoon salt, 2 tablespoons oil, 1 and a half teaspoons."),
         ("10 m, 5 g, 500 mL, 1.5L, 1 m", "10 meters, 5 grams, 500 milliliters, 1.5 liters, 1 meter"),
         ("50 m², 5 cm3, 10 m/s²", "50 square meters, 5 cubic centimeters, 10 meters per second squared"),
+        ("3 dB, 230 V, 5 MB/s, 10x faster", "3 decibels, 230 volts, 5 megabytes per second, 10 times faster"),
+        ("Open main.py and .gitignore now.", "Open main dot py and dot gitignore now."),
         ("5m people saw 5m of it.", "5 million people saw 5 meters of it."),
         ("He is 5'11\" tall and has a 27\" screen.", "He is 5 foot 11 tall and has a 27 inch screen."),
         ("At 40° 26' 46\" it is 20℃.", "At 40 degrees 26 minutes 46 seconds it is 20 degrees Celsius."),

@@ -138,6 +138,7 @@ def test_addresses_are_read_in_the_language_of_the_text() -> None:
         ("**Note:** un**believ**able, ~~gone~~ but said", "Note: unbelievable, gone but said"),
         ("a [link](https://example.com/x_(y)) and ![a picture](p.png)", "a link and a picture"),
         ("[![Build](b.svg)](https://ci.example.com) [text][ref] note[^1]", "Build text note"),
+        ("[![Build][b]][ci] ![logo][] [![PyPI](p.svg)][pypi] x", "Build logo PyPI x"),
         ("run `pip install x_y` or ``a*b*``", "run pip install x_y or a*b*"),
         ("<b>bold</b> &amp; H<sub>2</sub>O &lt; &#39;x&#39;", 'bold & H2O < "x"'),
         (r"\*not emphasis\* and 1\. no list", "*not emphasis* and 1. no list"),

@@ -30,7 +30,7 @@ def with_figures(text: str) -> str:
     return text
 
 
-_ANY: Final = re.compile(r"\d|[#&~/]|\b[Tt]b?sp")
+_ANY: Final = re.compile(r"\d|[#&~/]|\.\w|\b[Tt]b?sp")
 _LOWERED: Final = str.maketrans(dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋⁄∕", "0123456789+-//", strict=True)) | {"℃": "°C", "℉": "°F"})
 _ARC: Final = re.compile(r"(°) ?(\d{1,2})['’] ?(\d{1,2}(?:\.\d{1,3})?)(?:\"|''|”)")
 _FEET_AND_INCHES: Final = re.compile(r"(?<![\d.])(\d{1,2})['’] ?((?:\d|1[01])(?:\.\d)?)(?:\"|''|”)")
@@ -55,8 +55,13 @@ _UNITS: Final = {
     "m": "meter", "g": "gram", "l": "liter", "L": "liter", "mL": "milliliter", "cl": "centiliter", "dl": "deciliter",
     "kJ": "kilojoule", "kcal": "kilocalorie", "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "s": "second",
     "h": "hour", "ft": "foot", "in": "inch", "mi": "mile", "kg": "kilogram", "mg": "milligram", "sec": "second",
-    "day": "day", "mol": "mole",
+    "day": "day", "mol": "mole", "dB": "decibel", "V": "volt", "kV": "kilovolt", "W": "watt", "ha": "hectare",
+    "px": "pixel", "MiB": "mebibyte", "GiB": "gibibyte", "µs": "microsecond", "ns": "nanosecond", "kbit": "kilobit",
+    "Mbit": "megabit", "Gbit": "gigabit", "kB": "kilobyte", "KB": "kilobyte", "MB": "megabyte", "GB": "gigabyte",
 }  # fmt: skip
+_ALONE: Final = "mL|cl|dl|kJ|kcal|[lL]|m|g|dB|k?V|W|ha|px|[MG]iB|µs|ns|[kMG]bit"
+"""Units that the voice does not know itself."""
+_COMPARED: Final = "faster|slower|more|less|better|bigger|smaller|larger|higher|lower|as|real"
 _MILLIONS_OF: Final = (
     "people|users|followers|views|viewers|customers|subscribers|copies|tonnes|tons|jobs|homes|households|years|dollars|"
     "pounds|euros|downloads|units|children|adults|Americans|workers|voters|passengers|barrels|shares|acres"
@@ -277,10 +282,11 @@ def _rules() -> tuple[_Rule, ...]:
         (re.compile(rf"(?<![\w.])({_N})\s?({unit})/(s|h|sec|day|L|l|m|cm|kg|mol)([²³]|[23]\b)?(?!\w)"), _rate),
         (re.compile(rf"(?<![\w.])({_N})m(?= (?:{_MILLIONS_OF})\b)"), r"\1 million"),
         (re.compile(rf"{_NO_MONEY}(?<![\w.])({_N})M\b(?![-/])"), r"\1 million"),
-        (re.compile(rf"{_NO_MONEY}(?<![\w.])({_N})\s?(mL|cl|dl|kJ|kcal|[lL]|m|g)(?![\w'’/-])"), _measure),
+        (re.compile(rf"{_NO_MONEY}(?<![\w.])({_N})\s?({_ALONE})(?![\w'’/-])"), _measure),
         (re.compile(r"((?:[\w/.]{1,20} ){0,3})\b([Tt]b?)sps?\b(?:\.(?=\s*[^\s)\"]))?"), _spoons),
         (re.compile(r"(?<=\d) ?[x×] ?(?=\d[\d.,]* ?(?:ft|feet|in|inch|inches|m|meters|cm|mm|px|pixels)\b)"), " by "),
         (re.compile(r"(?<![\w.])(?!0x)(\d{1,5}) ?x ?(?=\d{1,5}(?!\w))"), r"\1 by "),
+        (re.compile(rf"(?<=\d)[x×](?= (?:{_COMPARED})\b)"), " times"),
         # signs
         (re.compile("[⁺⁻]?[⁰¹²³⁴-⁹]+|[⁺⁻]"), _raised),
         (re.compile(r"(?<=\d)[eE](?:\+|(-))(\d{1,3})\b"), _exponent),

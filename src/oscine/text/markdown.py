@@ -67,7 +67,8 @@ def strip_inline(text: str) -> str:
     if not _ANY.search(text):
         return text
     if "](" in text or "][" in text or "[^" in text:
-        text = _LINK.sub(r"\1", _LINK.sub(r"\1", _IMAGE.sub(r" \1 ", text)))
+        text = _IMAGE_REFERENCE.sub(r" \1 ", _IMAGE.sub(r" \1 ", text))
+        text = _LINK.sub(r"\1", _LINK.sub(r"\1", text))
         text = _FOOTNOTE.sub("", _REFERENCE.sub(r"\1", text))
     text = _INLINE.sub(_inline, text)
     if "&" in text:
@@ -108,6 +109,7 @@ _TARGET: Final = (
 _IMAGE: Final = re.compile(rf"!\[([^\[\]]{{0,500}}+)\]{_TARGET}")
 _LINK: Final = re.compile(rf"\[([^\[\]]{{0,500}}+)\]{_TARGET}")
 _REFERENCE: Final = re.compile(rf"\[([^\[\]]{{1,500}}+)\] ?\[[^\[\]{SIGNS}]{{0,100}}+\]")
+_IMAGE_REFERENCE: Final = re.compile(rf"!\[([^\[\]]{{0,500}}+)\] ?\[[^\[\]{SIGNS}]{{0,100}}+\]")
 _FOOTNOTE: Final = re.compile(rf"\[\^[^\[\]\s{SIGNS}]{{1,50}}+\]:?")
 _ELEMENTS: Final = (
     "a|abbr|acronym|address|article|aside|b|bdi|bdo|big|blockquote|body|br|button|caption|center|cite|code|col|dd|del|details|dfn|div|dl|dt|em|"
