@@ -230,6 +230,13 @@ class Settings(BaseModel):
     """Bearer keys of the server, separated by commas; none: open to all who reach it."""
     cors_origins: Names = Field(default=(), validation_alias="OSCINE_CORS_ORIGINS")
     """Origins whose pages may call the server, separated by commas; `*`: all."""
+    allowed_hosts: Names = Field(
+        default=(), validation_alias="OSCINE_ALLOWED_HOSTS", description="names, separated by commas"
+    )
+    """Names that a server without keys answers under, beside addresses and names without a dot.
+
+    None: all names, but on 127.0.0.1 no public ones.
+    """
     rate_limit: str | None = Field(default=None, validation_alias="OSCINE_RATE_LIMIT")
     """Speech requests per key, such as `60/minute`."""
     max_body_mb: float = Field(

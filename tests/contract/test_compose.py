@@ -72,6 +72,10 @@ def test_the_names_of_settings_are_read_by_the_server():
     assert told <= names
 
 
+def test_no_page_whose_name_is_made_to_mean_this_machine_is_answered():
+    assert OSCINE["environment"]["OSCINE_ALLOWED_HOSTS"] == "localhost"
+
+
 def test_nobody_but_this_machine_reaches_it_unasked():
     for service in (OSCINE, OPEN_WEBUI):
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])

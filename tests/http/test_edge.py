@@ -122,6 +122,16 @@ def test_a_server_on_every_network_or_with_a_name_answers_under_that(serve: Serv
     assert speech(named, Host="speech.other.example:8000").status == 403
 
 
+def test_a_server_in_a_container_answers_under_the_names_that_it_is_told(serve: Serve):
+    contained = serve(OSCINE_HOST="0.0.0.0", OSCINE_ALLOWED_HOSTS="localhost, speech.lan.example:8000", **TONES)
+    for name in ("localhost:8000", "127.0.0.1:8000", "oscine:8000", "speech.lan.example", "SPEECH.lan.example.:9"):
+        assert speech(contained, Host=name).status == 200, name
+    for name in ("evil.example", "evil.example:8000", "localhost.evil.example"):
+        answer = speech(contained, Host=name, Origin=f"http://{name}")
+        assert (answer.status, answer.error["code"]) == (403, "host_not_allowed"), name
+        assert "OSCINE_ALLOWED_HOSTS" in answer.error["message"]
+
+
 FEW_FILES = """
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (120, 120))

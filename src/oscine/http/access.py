@@ -109,21 +109,25 @@ class OwnPages:
     """Keeps the pages of other origins from using a server that asks for no key.
 
     A page may send any server a form, or JSON as text/plain, without being let in first, and a page whose name is
-    made to mean this machine after it was opened (DNS rebinding) counts as the server's own.
+    made to mean this machine after it was opened (DNS rebinding) counts as the server's own. A container cannot see
+    that only this machine reaches it, and has to be told by which names it is known.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str, allowed: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, allowed: Sequence[str], names: Sequence[str] = ()) -> None:
         self._app = app
         self._allowed = frozenset(allowed)
         self._everywhere = host in _EVERYWHERE
-        self._names = {host.lower(), *(_name_in(origin.partition("://")[2]) for origin in allowed)} - {_NO_NAME}
+        self._named = bool(names)
+        known = (*names, *(origin.partition("://")[2] for origin in allowed))
+        self._names = {host.lower(), *map(_name_in, known)} - {_NO_NAME}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             error = None
-            if not self._everywhere and _is_loopback(scope) and not self._is_own(headers.get("host", "")):
+            checked = self._named or (not self._everywhere and _is_loopback(scope))
+            if checked and not self._is_own(headers.get("host", "")):
                 error = _OTHER_NAME
             elif scope["method"] not in _SAFE and not self._is_welcome(headers):
                 error = _OTHER_PAGE
@@ -167,7 +171,7 @@ _OTHER_PAGE: Final = Refused(
 )
 _OTHER_NAME: Final = Refused(
     HTTPStatus.FORBIDDEN,
-    "The server is not known by this name; list it in OSCINE_CORS_ORIGINS as https://NAME, or set OSCINE_API_KEYS.",
+    "The server is not known by this name; list it in OSCINE_ALLOWED_HOSTS, or set OSCINE_API_KEYS.",
     code="host_not_allowed",
 )
 

@@ -48,7 +48,7 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(part)
     # The last that is added is the first that a request meets.
     if not settings.api_keys and "*" not in settings.cors_origins:
-        app.add_middleware(OwnPages, host=settings.host, allowed=settings.cors_origins)
+        app.add_middleware(OwnPages, host=settings.host, allowed=settings.cors_origins, names=settings.allowed_hosts)
     app.add_middleware(Limits, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.body_seconds)
     app.add_middleware(Unexpected)
     if settings.cors_origins:
