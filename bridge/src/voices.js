@@ -44,13 +44,17 @@ function checked(table) {
   if (!plain(table)) throw broken("must be an object");
   for (const [name, entry] of Object.entries(table)) {
     const right = plain(entry)
-      ? ["voice", "engine"].every((field) => entry[field] === undefined || typeof entry[field] === "string") &&
-        (entry.options === undefined || plain(entry.options))
-      : typeof entry === "string";
-    if (!right) throw broken(`must have for ${JSON.stringify(name)} a voice, or an object with voice, engine, options`);
+      ? Object.entries(entry).every(([field, value]) =>
+          field === "options" ? plain(value) : ["voice", "engine"].includes(field) && isName(value),
+        )
+      : isName(entry);
+    if (!right)
+      throw broken(`must have for ${JSON.stringify(name)} a voice, or an object of voice, engine, options and no more`);
   }
   return table;
 }
+
+const isName = (value) => typeof value === "string" && value.trim() !== "";
 
 export function plain(value) {
   return typeof value === "object" && value !== null && !Array.isArray(value);
