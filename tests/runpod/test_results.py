@@ -118,6 +118,18 @@ def test_pieces_that_are_more_than_a_result_may_hold_are_streamed_alone(tones: t
     assert job.refused == []
 
 
+def test_all_that_a_stream_leaves_for_the_result_is_no_more_than_that_may_hold(tmp_path: Path):
+    """RunPod's package holds on to each item, and loses a result that is too large."""
+    names = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "OSCINE_MAX_RESULT_MB": "0.3"}
+    left = []
+    with Studio(Settings.from_env(names), factories={"echo": echo()}) as studio:
+        for megabytes in (0.1, 0.2, 0.25):
+            items = answers(Worker(studio), {"text": text_of(megabytes), "stream": True})
+            assert len(json.dumps(items)) <= 300_000
+            left.append(bool(items[0]["audio_chunk"]))
+    assert left == [True, False, False]
+
+
 def test_the_same_session_again_finds_what_was_spoken(tones: tuple[Client, Process]):
     platform, process = tones
     asked = {"text": "Only once please.", "session_id": "again"}
@@ -186,6 +198,27 @@ def test_two_streams_of_one_session_do_not_write_into_one_file(tmp_path: Path):
         copy.close()
         copy.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("required", ["true", "false"])
+def test_a_stream_whose_copy_no_store_takes_fails_only_where_that_is_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, required: str
+):
+    names = {"OSCINE_VOLUME": str(tmp_path), "OSCINE_ENGINE": "echo", "OSCINE_STORE_URL": (tmp_path / "store").as_uri()}
+
+    def full(*_: object, **__: object) -> None:
+        raise DeliveryFailed("The object store is full.")
+
+    with Studio(Settings.from_env({**names, "S3_REQUIRED": required}), factories={"echo": echo()}) as studio:
+        worker = Worker(studio)
+        monkeypatch.setattr(worker.store, "upload", full)
+        *pieces, last = answers(worker, {"text": "One.", "stream": True})
+    assert pieces
+    if required == "true":
+        assert last["error"] == "The object store is full."
+    else:
+        assert (last["status"], last["warnings"]) == ("complete", ["The object store is full. The audio was streamed."])
+        assert "url" not in last
 
 
 def test_a_store_that_gives_no_link_costs_nobody_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
