@@ -7,7 +7,7 @@ const UPSTREAMS = ["queue", "load-balancing"];
 
 /** The settings of `env`; throws BridgeError where the bridge must not work as it is. */
 export function readSettings(env) {
-  const keys = [...list(env.OSCINE_API_KEYS), ...list(env.AUTH_TOKEN)];
+  const keys = [...list(env.OSCINE_API_KEYS), env.AUTH_TOKEN?.trim()].filter(Boolean);
   const open = String(env.ALLOW_ANONYMOUS).toLowerCase() === "true";
   if (!keys.length && !open) {
     throw wrong("has no key for its clients: run `wrangler secret put OSCINE_API_KEYS`, or set ALLOW_ANONYMOUS=true");
