@@ -113,9 +113,9 @@ class Oscine:
         plan = self._plan(text, dict(options), lexicon, rules)
         rate = self._rate(plan, None)
         with self._job(plan, cancel) as job, cancel.closes(job.close):
-            track = Track(plan, job, rate, ceiling_dbtp=ceiling_for(None, plan.request.loudness))
+            track = Track(plan, job, rate, ceiling_dbtp=_ceiling(plan, None))
             waveform = track.whole()
-            return Speech(waveform.samples, rate, track.report())
+            return Speech(waveform.samples, rate, track.report(), plan.request.true_peak)
 
     def save(
         self,
@@ -202,7 +202,7 @@ class Oscine:
             cancel.closes(job.close),
             written_together(*targets, publishing=cancel.too_late()) as besides,
         ):
-            ceiling = ceiling_for(chosen, plan.request.loudness)
+            ceiling = _ceiling(plan, chosen)
             track = Track(plan, job, rate, ceiling_dbtp=ceiling, on_progress=told)
 
             titles = chapter_titles(plan, title) if title is not None else ()
@@ -288,7 +288,7 @@ class Oscine:
     def _listen(self, plan: Plan, format: Format | None) -> tuple[Track, Job]:
         rate = self._rate(plan, format)
         job = self._studio.scheduler(plan.info.name).job(Pace.LISTENER)
-        return Track(plan, job, rate, ceiling_dbtp=ceiling_for(format, plan.request.loudness)), job
+        return Track(plan, job, rate, ceiling_dbtp=_ceiling(plan, format)), job
 
     def _job(self, plan: Plan, cancel: Cancel) -> Job:
         cancel.check()  # also so that what was cancelled and closed does not load its engine anew
@@ -320,6 +320,10 @@ class Oscine:
     def _rate(self, plan: Plan, format: Format | None) -> int:
         rate = self._studio.settings.default_sample_rate or plan.info.default_rate or plan.info.sample_rate
         return rate if format is None else nearest_rate(format, rate)
+
+
+def _ceiling(plan: Plan, format: Format | None) -> float:
+    return ceiling_for(format, plan.request.loudness, plan.request.true_peak)
 
 
 class _File:

@@ -98,6 +98,7 @@ class Options(TypedDict, total=False):
     language: str | None
     pronunciations: Mapping[str, str] | None
     loudness: float | None
+    true_peak: float
     instructions: str | None
     cfg_scale: float | None
     steps: int | None
@@ -158,6 +159,7 @@ class SpeechRequest(BaseModel):
     loudness: Annotated[Number, Field(ge=-40, le=-8)] | None = Field(
         -18.0, description="a loudness in LUFS from -40 to -8, or null to leave it as it is"
     )
+    true_peak: Annotated[Number, Field(ge=-9, le=-1)] = Field(-1.0, description="a true peak in dBTP from -9 to -1")
     instructions: str | None = Field(None, description="a string")
     cfg_scale: Annotated[Number, Field(gt=0, le=10)] | None = Field(None, description="a number above 0, at most 10")
     steps: Annotated[Whole, Field(ge=1, le=100)] | None = Field(None, description="a whole number from 1 to 100")

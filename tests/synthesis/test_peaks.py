@@ -44,6 +44,15 @@ def test_no_decoded_peak_passes_the_ceiling(oscine: Oscine, tmp_path: Path, form
     assert dbtp(true_peak(at_hand.samples, at_hand.sample_rate)) <= -1.0
 
 
+def test_a_lower_peak_can_be_asked_for(oscine: Oscine, tmp_path: Path) -> None:
+    report = oscine.save(TEXT, tmp_path / "x.mp3", loudness=-18, true_peak=-5)
+    saved = decoded((tmp_path / "x.mp3").read_bytes())
+    assert -7.5 < dbtp(true_peak(saved.samples, saved.sample_rate)) <= -5.0
+    assert report.loudness_lufs == pytest.approx(-18, abs=0.5)
+    at_hand = decoded(oscine.say(TEXT, loudness=-18, true_peak=-5).encode("opus"))
+    assert dbtp(true_peak(at_hand.samples, at_hand.sample_rate)) <= -5.0
+
+
 def test_a_loudness_that_cannot_be_reached_is_said(oscine: Oscine, tmp_path: Path) -> None:
     report = oscine.save(TEXT, tmp_path / "x.mp3", loudness=-8)
     assert report.loudness_lufs is not None

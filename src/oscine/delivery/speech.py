@@ -16,7 +16,7 @@ from oscine.delivery.choice import check_bitrate, file_format, format_of, in_mp4
 from oscine.delivery.files import naming, written_whole
 from oscine.delivery.tags import chapters_of, tags_for
 from oscine.synthesis.assemble import Segment
-from oscine.synthesis.master import ceiling_for
+from oscine.synthesis.master import CEILING_DBTP, ceiling_for
 from oscine.synthesis.result import Report
 
 
@@ -26,6 +26,8 @@ class Speech(Waveform):
 
     report: Report
     """How it was made, and what it measures."""
+    true_peak: float = CEILING_DBTP
+    """dBTP that no decoded file of it shall pass."""
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -84,7 +86,7 @@ class Speech(Waveform):
     def _fit_for(self, format: Format) -> Waveform:
         """At a rate that the codec takes, its peaks low enough for what the codec adds to them."""
         waveform = _at_rate(self, nearest_rate(format, self.sample_rate))
-        limiter = TruePeakLimiter(waveform.sample_rate, ceiling_for(format, self.report.loudness_lufs))
+        limiter = TruePeakLimiter(waveform.sample_rate, ceiling_for(format, self.report.loudness_lufs, self.true_peak))
         limited = np.concatenate([limiter.push(waveform.samples), limiter.finish()])
         return Waveform(limited, waveform.sample_rate)
 

@@ -22,7 +22,7 @@ from oscine.audio.loudness import LoudnessMeter, TruePeakMeter, dbtp, integrated
 from oscine.audio.waveform import Samples
 
 CEILING_DBTP: Final = -1.0
-"""EBU R128: maximum permitted true peak."""
+"""EBU R128: maximum permitted true peak; what `DENSE_LUFS` goes with."""
 LOSSY_MARGIN_DB: Final = 1.0
 DENSE_MARGIN_DB: Final = 2.2
 DENSE_LUFS: Final = -17.0
@@ -310,15 +310,15 @@ def _limited_loudness(samples: Samples, sample_rate: int, gain_db: float, ceilin
     return meter.integrated()
 
 
-def ceiling_for(format: Format | None, loudness: float | None) -> float:
-    """The ceiling in dBTP for the limiter, so that the decoded file stays below `CEILING_DBTP`.
+def ceiling_for(format: Format | None, loudness: float | None, true_peak: float = CEILING_DBTP) -> float:
+    """The ceiling in dBTP for the limiter, so that the decoded file stays below `true_peak`.
 
     `loudness` is the target in LUFS; without a format it is that of samples.
     """
     if format is None or not format.spec.bitrate:
-        return CEILING_DBTP - _MARGIN_DB
-    dense = format is not Format.MP3 and (loudness is None or loudness > DENSE_LUFS)
-    return CEILING_DBTP - (DENSE_MARGIN_DB if dense else LOSSY_MARGIN_DB)
+        return true_peak - _MARGIN_DB
+    dense = format is not Format.MP3 and (loudness is None or loudness - true_peak > DENSE_LUFS - CEILING_DBTP)
+    return true_peak - (DENSE_MARGIN_DB if dense else LOSSY_MARGIN_DB)
 
 
 def _loudness_of_little(samples: Samples, sample_rate: int) -> float | None:

@@ -18,7 +18,7 @@ from oscine.audio.waveform import Samples, Waveform
 from oscine.errors import InvalidRequest
 from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_MS, Assembler
 from oscine.synthesis.job import Job
-from oscine.synthesis.master import CEILING_DBTP, FileMaster, Level, StreamMaster
+from oscine.synthesis.master import FileMaster, Level, StreamMaster
 from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.result import Report
 from oscine.synthesis.speak import Speaking, Spoken
@@ -219,7 +219,7 @@ class Track:
         target, reached = self.plan.request.loudness, level.loudness_lufs
         if target is None or reached is None or isinstance(self._master, StreamMaster) or abs(target - reached) <= 0.5:
             return
-        why = f": its peaks would pass {CEILING_DBTP:g} dBTP" if reached < target else ""
+        why = f": its peaks would pass {self.plan.request.true_peak:g} dBTP" if reached < target else ""
         self.plan.warn(f"The loudness is {reached:.1f} LUFS, since this speech cannot be brought to {target:g}{why}.")
 
     def _note(self, part: Spoken) -> None:
