@@ -173,6 +173,7 @@ def test_no_heartbeat_is_left_of_a_worker_that_is_killed(platform: Client, start
 
 
 def test_a_worker_whose_engine_breaks_for_good_asks_for_another(platform: Client, start: Start):
+    platform.plane.poll_s = 120.0  # a poll that ends before was ended by the worker
     process = start(**TONES)
     job = platform.run({"text": "There is doom."})
     assert platform.ended(job).status == "FAILED"
