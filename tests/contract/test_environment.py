@@ -69,6 +69,7 @@ VARIABLES: dict[str, tuple[str, Any, str, Any, list[str]]] = {
         ("https://a.example", "https://b.example"),
         [],
     ),
+    "OSCINE_ALLOWED_HOSTS": ("allowed_hosts", (), "localhost, a.example", ("localhost", "a.example"), []),
     "OSCINE_RATE_LIMIT": ("rate_limit", None, "60/minute", "60/minute", []),
     "OSCINE_MAX_BODY_MB": ("max_body_mb", 16, "0.5", 0.5, ["0", "-1", "x"]),
     "OSCINE_BODY_SECONDS": ("body_seconds", 120, "30", 30, ["0", "-1", "x"]),
