@@ -132,6 +132,7 @@ class TestTheWorker:
             ("speaker_name is not the name of a voice here; there are NAMES.", {"speaker": "x"}, "speaker",
              "voice_not_found"),
             ("text is too long.", {}, "input", None),
+            ("text is too long; raise MAX_TEXT_LENGTH or --max-text.", {}, "input", None),
             ("text is too long.", {"input": ..., "text": "Hello."}, "text", None),
             ("engine must be one of hibari, vibevoice.", {"engine": "nope"}, "engine", "engine_not_found"),
         ],
@@ -146,6 +147,7 @@ class TestTheWorker:
         error = answer.json()["error"]
         assert (error["param"], error["code"]) == (param, code)
         assert error["message"].startswith(f"{param} ")
+        assert "--max-text" not in error["message"], "which is an option of the command"
 
     def test_other_names_of_voices_are_told_as_they_were_sent(self, house: House):
         for name in ("speaker_voice", "voice"):
