@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import re
 import subprocess
@@ -624,6 +625,23 @@ def test_a_task_that_is_cancelled_stops_speaking_and_replaces_nothing(settings: 
 
     asyncio.run(main())
     assert (tmp_path / "x.mp3").read_bytes() == b"old"
+
+
+def test_asyncio_has_every_call_with_the_same_arguments(settings: Settings):
+    for name in (name for name in vars(Oscine) if not name.startswith("_")):
+        call, twin = getattr(Oscine, name), getattr(AsyncOscine, name)
+        if name not in ("engine", "studio"):
+            theirs = {each: parameter.kind for each, parameter in inspect.signature(twin).parameters.items()}
+            ours = {each: parameter.kind for each, parameter in inspect.signature(call).parameters.items()}
+            assert theirs == {each: kind for each, kind in ours.items() if each != "cancel"}, "tasks are cancelled"
+
+    async def main() -> None:
+        async with AsyncOscine(settings=settings) as twin:
+            assert (await twin.engine()).name == "hibari"
+            assert "heart" in await twin.voices()
+            assert twin.studio.settings is settings
+
+    asyncio.run(main())
 
 
 def test_leaving_an_async_stream_stops_its_writer(settings: Settings):

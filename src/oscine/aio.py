@@ -19,6 +19,7 @@ from oscine.delivery.cancel import Cancel
 from oscine.delivery.lexicons import Words
 from oscine.delivery.speech import Speech
 from oscine.delivery.stream import Opening, Stream
+from oscine.engines.protocol import EngineInfo
 from oscine.errors import Cancelled
 from oscine.request import Options, SpeechRequest
 from oscine.synthesis.result import Report
@@ -32,10 +33,11 @@ Text = SyncText | AsyncIterable[str]
 
 
 class AsyncOscine:
-    """`Oscine` for asyncio: the same calls, awaited; the event loop is never blocked.
+    """`Oscine` for asyncio: the same calls with the same arguments, awaited; the event loop is never blocked.
 
-    Cancelling a call stops the speech, and a file that is not finished never takes its place. Where a request is wrong,
-    `stream` and `stream_bytes` say so when their first item is asked for.
+    Cancelling the task that waits for a call stops the speech, and a file that is not finished never takes its place.
+    Where a request is wrong, `stream` and `stream_bytes` say so when their first item is asked for. Text may also come
+    from an async iterator.
     """
 
     def __init__(
@@ -58,6 +60,19 @@ class AsyncOscine:
     async def close(self) -> None:
         """Stop the engines; idempotent."""
         await asyncio.to_thread(self._oscine.close)
+
+    @property
+    def studio(self) -> Studio:
+        """The engines, voices and spool that all calls share."""
+        return self._oscine.studio
+
+    async def engine(self) -> EngineInfo:
+        """See `Oscine.engine`. Finding out may import the engine's packages, so it is awaited here."""
+        return await asyncio.to_thread(lambda: self._oscine.engine)
+
+    async def voices(self) -> list[str]:
+        """See `Oscine.voices`."""
+        return await asyncio.to_thread(self._oscine.voices)
 
     async def say(
         self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
@@ -144,7 +159,7 @@ class AsyncOscine:
         )
 
     def stream_fields(self, fields: Mapping[str, object]) -> AsyncStream[bytes]:
-        """Like `stream_bytes`, for the fields of a request from outside: one that is not known is a warning."""
+        """Like `stream_bytes`, for the fields of a request from outside; one that is not known becomes a warning."""
 
         def start(_: SyncText) -> Stream[bytes]:
             return self._oscine.stream_request(*SpeechRequest.parse(fields))
@@ -187,11 +202,14 @@ class AsyncStream(AsyncIterator[T]):
 
 
 _AHEAD: Final = 4
-"""Pieces that wait for a task that is slow to take them."""
+"""Items that may wait for a task that is slow to take them."""
 
 
 class _Source:
-    """A text as threads can read it: what an async iterator writes is fetched from its event loop, until it is left."""
+    """A text that a thread can read; an async iterator's is fetched from its event loop. To be used with `with`.
+
+    Leaving it ends the fetching.
+    """
 
     def __init__(self, text: Text) -> None:
         self._text = text
@@ -210,7 +228,7 @@ class _Source:
                 self._next.cancel()
 
     def _written(self, text: AsyncIterable[str]) -> Iterator[str]:
-        """What was written; only the writer itself ends it: a text that was left is not a text that has ended."""
+        """What the async iterator gives. Raises Cancelled once it is left, or a text cut short would look complete."""
         writer = aiter(text)
 
         async def following() -> str:
@@ -242,7 +260,7 @@ async def _awaited(text: Text, call: Callable[[SyncText, Cancel], T]) -> T:
 
 
 class _Handed(Generic[T]):
-    """What a thread hands to the event loop, which is woken only where it waits: waking it costs a system call."""
+    """A queue from a thread to a task. The event loop is woken only where the task waits: that costs a system call."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -274,9 +292,9 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 async def _in_thread(
     text: Text, start: Callable[[SyncText], Stream[T]], started: list[Stream[T]]
 ) -> AsyncGenerator[T, None]:
-    """Run a blocking iterator in a thread of its own, and note it in `started`.
+    """Run a blocking iterator in a thread of its own; `start` makes it there, and it is added to `started`.
 
-    It waits while `_AHEAD` items are untaken and is closed when the reader leaves.
+    The thread waits while `_AHEAD` items are untaken, and closes the iterator when the reader leaves.
     """
     items: _Handed[T | BaseException | None] = _Handed()
     room = threading.Semaphore(_AHEAD)
