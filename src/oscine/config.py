@@ -84,34 +84,36 @@ WEEK_SECONDS = 604_800
 
 
 def debugging() -> bool:
-    """Whether `OSCINE_DEBUG` asks for the traceback of an error that nobody thought of."""
+    """Whether `OSCINE_DEBUG` asks for the traceback of an unexpected error."""
     return bool(os.environ.get("OSCINE_DEBUG", "").strip())
 
 
 def set_default(name: str, value: str) -> None:
-    """Set a variable that another package reads when it is imported, unless the deployment has set it."""
+    """Set an environment variable that another package reads, unless the deployment has set it."""
     os.environ.setdefault(name, value)
 
 
 def is_set(name: str) -> bool:
-    """Whether there is a variable that another package reads."""
+    """Whether an environment variable is there that another package, or the platform, sets or reads."""
     return name in os.environ
 
 
 class Settings(BaseModel):
-    """What a deployment decides, each by an environment variable; an empty one counts as unset.
+    """What a deployment decides, each by an environment variable (docs/settings.md); an empty one counts as unset.
 
-    In Python each goes by its name here too: `Settings(volume=Path("speech"))`.
+    In Python they are arguments, by their names here: `Settings(volume=Path("speech"))`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    engine: str = Field(default="hibari", validation_alias="OSCINE_ENGINE")
-    """The engine that answers when a request names none."""
+    engine: Annotated[str, BeforeValidator(_lower)] = Field(default="hibari", validation_alias="OSCINE_ENGINE")
+    """The engine that answers when a request names none, in small letters."""
     volume: Folder | None = Field(default=None, validation_alias="OSCINE_VOLUME", description=_FOLDER)
     """Where everything that must last lies; see `home`."""
     audio_voices_dir: Folder | None = Field(default=None, validation_alias="AUDIO_VOICES_DIR", description=_FOLDER)
+    """Where reference voices are added and looked for; None: see `voice_home` and `voice_folders`."""
     audio_prompts_dir: Folder | None = Field(default=None, validation_alias="AUDIO_PROMPTS_DIR", description=_FOLDER)
+    """Where reference voices are looked for as well; None: see `voice_folders`."""
     output_audio_dir: Folder | None = Field(default=None, validation_alias="OUTPUT_AUDIO_DIR", description=_FOLDER)
     """Where the worker's results lie before they are delivered; None: see `output_folder`."""
     single_result: bool = Field(default=False, validation_alias="OSCINE_SINGLE_RESULT", description="true or false")
@@ -209,16 +211,16 @@ class Settings(BaseModel):
     max_tokens_per_segment: int = Field(
         default=120, validation_alias="MAX_TOKENS_PER_SEGMENT", ge=10, description="a number of tokens, 10 or more"
     )
-    """Text that IndexTTS speaks in one go; the engine lowers what its model cannot hold, with a warning."""
+    """Tokens of text that IndexTTS speaks in one go; the engine lowers what its model cannot hold, with a warning."""
 
     preload: Annotated[Literal["auto", "always", "never"], BeforeValidator(_lower)] = Field(
         default="auto", validation_alias="OSCINE_PRELOAD", description="auto, always or never"
     )
-    """Load the engine before requests come; auto: if nothing is missing."""
+    """Whether the engine is loaded before requests come; auto: if nothing is missing."""
     max_requests: int = Field(
         default=256, validation_alias="OSCINE_MAX_REQUESTS", ge=1, description="a number of requests, 1 or more"
     )
-    """Requests that are spoken or wait at once; the next is told to come back later."""
+    """Requests that may be spoken or wait at once; the next is told to come back later."""
     host: str = Field(default="127.0.0.1", validation_alias="OSCINE_HOST")
     """Address that the server listens on."""
     port: Port = Field(default=8000, validation_alias="PORT", description=_PORT)
@@ -321,7 +323,7 @@ class Settings(BaseModel):
         """
         indextts = self.audio_voices_dir or self.home / "indextts" / "audio_voices"
         vibevoice = self.audio_prompts_dir or self.home / "vibevoice" / "demo" / "voices"
-        if self.engine.lower() == "vibevoice":
+        if self.engine == "vibevoice":
             return (self.voice_home, vibevoice, indextts)
         return (self.voice_home, indextts, vibevoice)
 

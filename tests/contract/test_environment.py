@@ -24,7 +24,7 @@ NO_ADDRESSES = [
     "https://a b",
 ]
 VARIABLES: dict[str, tuple[str, Any, str, Any, list[str]]] = {
-    "OSCINE_ENGINE": ("engine", "hibari", "vibevoice", "vibevoice", []),
+    "OSCINE_ENGINE": ("engine", "hibari", "VibeVoice", "vibevoice", []),
     "OSCINE_VOLUME": ("volume", None, "/data", Path("/data"), []),
     "AUDIO_VOICES_DIR": ("audio_voices_dir", None, "/v", Path("/v"), []),
     "AUDIO_PROMPTS_DIR": ("audio_prompts_dir", None, "/p", Path("/p"), []),

@@ -34,7 +34,7 @@ async def health(request: Request) -> dict[str, Any]:
         "version": __version__,
         "problem": problem.message if problem else None,
         "engine": {
-            "name": service.settings.engine.lower(),
+            "name": service.settings.engine,
             "version": info.version if info else None,
             "device": info.device if info else None,
             "cloning": info.capabilities.cloning if info else None,

@@ -45,7 +45,7 @@ async def _names(service: Service) -> tuple[str, ...]:
 
 
 def _found(service: Service) -> tuple[str, ...]:
-    default = service.settings.engine.lower()
+    default = service.settings.engine
     names = [name for name in service.studio.registry.names if name == default or _is_ready(service, name)]
     return (*sorted(names, key=lambda name: name != default), *OPENAI_MODELS)
 

@@ -36,7 +36,7 @@ class Readiness:
         self.when_loaded: Callable[[], None] = lambda: None
         """Called once, in the thread of `prepare`, before the server says that it is ready."""
         self._studio = studio
-        self._name = studio.settings.engine.lower()
+        self._name = studio.settings.engine
         self._lazy = studio.settings.preload == "never"
         self._constructed: Engine | None = None
         self._preparing = True
