@@ -118,6 +118,7 @@ def test_a_worker_that_is_asked_to_stop_while_it_loads_its_engine_ends_at_once(p
 def test_an_idle_worker_that_is_asked_to_stop_ends_at_once_and_says_nothing_that_is_wrong(
     platform: Client, start: Start
 ):
+    platform.plane.poll_s = 120.0
     process = start(**TONES)
     process.stop()
     assert process.ended() == 0
