@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oscine.cli.say import _source as standard_input
+from oscine.errors import InvalidRequest
 from tests.cli.machine import Ended, Machine, powerless
 
 WORDS = "Good morning to all of you. The train leaves at nine."
@@ -145,6 +147,17 @@ def test_a_text_that_is_not_there_is_refused_in_one_sentence(machine: Machine):
 def test_a_terminal_or_nothing_as_standard_input_is_no_text(machine: Machine):
     ended = machine.oscine("say", "-o", "out.mp3", through=["/bin/sh", "-c", 'exec "$@" <&-', "sh"])
     complained(machine, ended.code, ended.err, "text", "--file")
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [(0, "larger than 1 MB; split it"), (1_000_000, "larger than 1 MB; split it"), (9, "than 9 char")],
+)
+def test_standard_input_says_which_of_its_limits_was_passed(monkeypatch: pytest.MonkeyPatch, limit: int, told: str):
+    monkeypatch.setattr("oscine.delivery.lexicons.MAX_FILE_BYTES", 1024**2)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes(2 * 1024**2))))
+    with pytest.raises(InvalidRequest, match=told):
+        standard_input("-", None, limit, live=False)
 
 
 WRONG_RECORDINGS = {

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from oscine.synthesis.track import Progress
 
 DEFAULT_OUTPUT: Final = "speech.mp3"
+"""The file that is written where `-o` names none."""
 
 
 def say(
-    text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.", show_default=False)] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="The text; - reads standard input.", show_default=False)
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the text from a UTF-8 file.")] = None,
     output: Annotated[
         str | None,
@@ -59,7 +62,7 @@ def say(
     bitrate: Annotated[int | None, typer.Option(help="kbit/s of mp3, opus and aac.")] = None,
     title: Annotated[str | None, typer.Option(help="Title in the file's tags. [default: the file's name]")] = None,
     tags: Annotated[bool, typer.Option(help="Mark the file as synthetic speech and name engine and voice.")] = True,
-    keep: Annotated[
+    no_rule: Annotated[
         list[str] | None,
         typer.Option(
             "--no-rule",
@@ -68,7 +71,7 @@ def say(
             show_default=False,
         ),
     ] = None,
-    option: Annotated[
+    other_fields: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="NAME=VALUE", help="Any other field of a request; can be repeated.", show_default=False
@@ -77,7 +80,7 @@ def say(
     play: Annotated[
         bool, typer.Option("--play", help="Play it while it is spoken; with -o, when the file is finished.")
     ] = False,
-    arriving: Annotated[
+    live: Annotated[
         bool,
         typer.Option("--live", help="Speak standard input while it arrives, into a file too; labels need --voices."),
     ] = False,
@@ -108,7 +111,7 @@ def say(
         "seed": seed,
         "language": language,
     }
-    fields = request_fields(option) | {name: value for name, value in fields.items() if value is not None}
+    fields = request_fields(other_fields) | {name: value for name, value in fields.items() if value is not None}
     if loudness is not None:
         fields["loudness"] = loudness_of(loudness)
     if bitrate is not None and bitrate <= 0:
@@ -120,9 +123,9 @@ def say(
     heard = output == "-" or (play and output is None)
     if heard and captions is not None:
         raise InvalidRequest("captions need a file: give -o a file name.", param="captions")
-    words: dict[str, Any] = {"lexicon": lexicon_of(lexicon), "rules": rules_without(keep)}
+    words: dict[str, Any] = {"lexicon": lexicon_of(lexicon), "rules": rules_without(no_rule)}
     marks: dict[str, Any] = {"bitrate": None if bitrate is None else bitrate * 1000, "tags": tags, "title": title}
-    source = _source(text, file, settings.max_text_length, live=heard or arriving)
+    source = _source(text, file, settings.max_text_length, live=heard or live)
     oscine = Oscine(studio=studio)  # closed only after success: what fails must not wait for a model that is loading
     if play and output is None:
         _play(oscine, source, {**fields, **words}, quiet)
@@ -235,7 +238,7 @@ def _play_from_file(oscine: Oscine, source: str | Iterable[str], options: dict[s
 
 
 def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> str | Iterable[str]:
-    """The text, or, where it is heard while it arrives, an iterator over standard input."""
+    """The text; an iterator over standard input where that is spoken while it arrives. `limit` is in characters."""
     from oscine.delivery.lexicons import MAX_FILE_BYTES, plain_text, read_text
     from oscine.text.measure import decode_stream
 
@@ -249,11 +252,16 @@ def _source(text: str | None, file: Path | None, limit: int, *, live: bool) -> s
         raise InvalidRequest("text is missing; give TEXT, --file FILE, or - to read standard input.", param="text")
     if live:
         return decode_stream(_arriving())
-    most = MAX_FILE_BYTES if limit == 0 else min(MAX_FILE_BYTES, 4 * limit + 4)
+    enough = 4 * limit + 4  # bytes: characters of UTF-8 have at most four, and a byte order mark has three
+    most = min(MAX_FILE_BYTES, enough) if limit else MAX_FILE_BYTES
     data = sys.stdin.buffer.read(most + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise InvalidRequest(
+            f"text on standard input is larger than {MAX_FILE_BYTES // 1024**2} MB; split it.", param="text"
+        )
     if len(data) > most:
         raise InvalidRequest(
-            f"text on standard input is longer than {limit} characters; raise --max-text.", param="text"
+            f"text on standard input is longer than {limit:,} characters; raise --max-text.", param="text"
         )
     return plain_text(data, "standard input")
 
