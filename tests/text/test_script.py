@@ -114,6 +114,14 @@ def test_a_chat_is_read_with_its_speakers_and_without_emoji() -> None:
         ("Alice\\: Are you in?\nBob\\: We are!\nAlice\\: Good.", []),
         ("Speaker #01: Hi.\n[02]: Hello.", ["1", "2"]),
         ("The rule is simple: be kind.\nThe time: 10:30.", []),
+        ("[Alice]: Hi there!\n[Bob]: Hello you.\n[Alice]: Bye.", ["Alice", "Bob"]),
+        ("राम: आप कैसे हैं?\nसीता: मैं ठीक हूँ।\nराम: अच्छा।", ["राम", "सीता"]),
+        ("[00:12] Alice: Hi!\n00:15:01 Bob: You?\nAlice (00:20): Bye.", ["Alice", "Bob"]),
+        ("Alice (at 5:00): Hi!\nBob: You?\nAlice: Bye.", ["Alice", "Bob"]),
+        ("Speaker 1: Hi. Speaker 2: Hello! Speaker 1: Bye.", ["1", "2"]),
+        ("Speaker 1: 好。Speaker 2：你好。", ["1", "2"]),
+        ("We asked speaker 2: who was it?", []),
+        ("Shipping: We ship in 3 days.\nReturns: You can return it.\nContact: Call us!", []),
         ("http://example.com\nhttps://example.com", []),
         ("We met Anna.\n\nAnna: hello.\n\nThen we left.\n\nAnd came back.\n\nAnna: hello again.\n\nThe end.", []),
         ("Chapter 1: The Start\n\nIt began.\n\nChapter 2: The End\n\nIt ended.", []),
@@ -122,6 +130,48 @@ def test_a_chat_is_read_with_its_speakers_and_without_emoji() -> None:
 def test_labels_are_speakers_only_in_what_is_clearly_a_script(text: str, found: list[str]) -> None:
     assert speakers_in(text) == found
     assert list(dict.fromkeys(p.speaker for p in read([text]) if p.speaker)) == found
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+def test_numbered_speakers_in_one_line_take_turns_also_while_it_arrives(size: int) -> None:
+    text = "Speaker 1: Hi. Speaker 2: Hello there! Speaker 1: Bye."
+    passages = read([text[i : i + size] for i in range(0, len(text), size)], live=True)
+    assert [(p.speaker, p.text) for p in passages if p.text] == [("1", "Hi."), ("2", "Hello there!"), ("1", "Bye.")]
+
+
+SUBTITLES = """\
+1
+00:00:01,000 --> 00:00:03,000
+Hello there,
+my friend.
+
+2
+00:00:03,500 --> 00:00:05,000
+And then <i>he</i>
+
+3
+00:00:05,500 --> 00:00:06,000
+{\\an8}left.
+
+4
+00:00:06,500 --> 00:00:07,000
+- What?
+- <i>No!</i>
+"""
+
+
+def test_subtitles_are_read_as_sentences_without_their_times() -> None:
+    assert texts(SUBTITLES) == ["Hello there, my friend.", "And then he left.", "What?", "No!"]
+    vtt = "WEBVTT\n\n00:01.000 --> 00:03.000\n<v Ann>Hi, you\nthere!</v>\n\n00:04.000 --> 00:05.000\n<v Ben>Yes?\n\n"
+    again = "00:06.000 --> 00:07.000\n<v Ann>No."
+    assert [(p.speaker, p.text) for p in read([vtt + again])] == [
+        ("Ann", "Hi, you there!"),
+        ("Ben", "Yes?"),
+        ("Ann", "No."),
+    ]
+    count = "".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n},900\n{n + 1}\n\n" for n in range(1, 4))
+    assert texts(f"{count}\n17\n\n4\n00:00:09,000 --> 00:00:09,900\nGo!\n\n5") == ["2 3 4", "17", "Go!", "5"]
+    assert texts("1\n2\n\n3\n\n4\nWEBVTT\n10:30 --> 11:00") == ["1", "2", "3", "4", "WEBVTT", "10:30 --> 11:00"]
 
 
 def test_declared_speakers_are_known_in_any_case_and_come_back_as_declared() -> None:

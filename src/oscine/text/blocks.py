@@ -8,6 +8,7 @@ from typing import NamedTuple
 from oscine.text.hidden import visible
 from oscine.text.lines import Idle, Piece
 from oscine.text.markdown import Mark, classify, is_delimiter, split_tags, table_row
+from oscine.text.subtitles import without_times
 
 
 class Block(NamedTuple):
@@ -38,7 +39,9 @@ def blocks(
     table = False
     kind: Mark = "text"
     empty = apart = False
-    for piece in visible(pieces, live=live, cut=cut, warn=warn) if markdown else pieces:
+    if markdown:
+        pieces = visible(pieces if live else without_times(pieces), live=live, cut=cut, warn=warn)
+    for piece in pieces:
         if isinstance(piece, Idle):
             if held and not piece.inside:
                 yield _text(held)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+from oscine.text.characters import MARKS
 from oscine.text.marks import masked
 
 
@@ -25,8 +26,14 @@ class Cast:
         self._declared = {canonical_label(name): name for name in speakers}
 
     def find(self, line: str) -> Label | None:
-        """The label that `line` starts with: `Alice: `, `Speaker 1: `, `[1]: `, `**Alice:** `, `Alice (softly): `."""
-        at = next((i for i, character in enumerate(masked(line)[:_LONGEST]) if character in ":："), -1)
+        """The label that `line` starts with: `Alice: `, `Speaker 1: `, `[1]: `, `**Alice:** `, `Alice (softly): `.
+
+        A time before it, or in brackets after it, as in transcripts, belongs to it.
+        """
+        if line[:1] in "[(0123456789" and (time := _TIME.match(line)):
+            line = line[time.end() :]
+        colon = _COLON.match(masked(line)[:_LONGEST])
+        at = colon.end() - 1 if colon else -1
         if at < 1:
             return None
         rest = line[at + 1 :]
@@ -42,7 +49,7 @@ class Cast:
             return None
         if known := self._known(name, bracketed):
             return Label(known, rest, True)
-        return Label(name, rest, False) if spaced and not bracketed and _is_plausible(name) else None
+        return Label(name, rest, False) if spaced and _is_plausible(name) else None
 
     def _known(self, name: str, bracketed: bool) -> str | None:
         label = canonical_label(name)
@@ -88,6 +95,9 @@ def is_script(lines: Iterable[tuple[str, bool]], cast: Cast) -> bool:
 
 
 _LONGEST: Final = 80
+_TIME: Final = re.compile(r"[\[(]?\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d{1,3})?[\])]?\s{1,3}(?:[-–—]\s)?(?=[^\W\d_]|\[|\*)")
+_COLON: Final = re.compile(r"(?>[^:：(\[]|[(\[][^()\[\]]{0,60}+[)\]]|[(\[]){1,80}+[:：]")
+"""The first one outside of brackets."""
 _NUMBERED: Final = re.compile(r"speaker\s*#?\s*(\d{1,3})", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"[0-9]{1,3}")
 _DIRECTION: Final = re.compile(r"(?<=[^\s*_])[*_]{0,3}\s*[(（\[][^()（）\[\]]{1,60}[)）\]]$")
@@ -96,7 +106,7 @@ _NAME: Final = re.compile(
     r"(?:[A-Z][\w.'’-]*|#?\d{1,3})(?: (?:[A-Z][\w.'’-]*|(?:the|of|de|la|von|van)\b|#?\d{1,3})){0,2}"
 )
 _SIGNS: Final = re.compile(r"[.,;!?]")
-_CASELESS: Final = re.compile(r"[^\W\d_\x00-\u02ff]{1,8}")
+_CASELESS: Final = re.compile(rf"[^\W\d_\x00-\u02ff](?:[^\W\d_\x00-\u02ff]|[{MARKS}\u0e31-\u0e4e]){{0,7}}")
 _HEADS: Final = (
     "note notes warning example examples chapter part section act scene tip tips hint important caution "
     "attention summary subject from to cc bcc date re ps p.s step figure fig table source sources title "
@@ -112,6 +122,11 @@ _HEADS: Final = (
     "lunes martes miércoles jueves viernes sábado domingo 星期一 星期二 星期三 星期四 星期五 星期六 星期日 "
     "月曜日 火曜日 水曜日 木曜日 金曜日 土曜日 日曜日 "
     "advantages disadvantages total price cost background overview goal goals objective objectives key "
+    "shipping delivery returns refunds contact payment pricing warranty hours parking directions materials features "
+    "benefits services policy privacy security support verdict rating ratings score review requirements installation "
+    "usage license licence credits changelog skills experience education hobbies interests ages team teams duration "
+    "size weight "
+    "color colour colors pro con do don't good bad fact facts myth hypothesis thesis abstract keywords "
     "appendix volume book page line item items day week month year option options case rule "
     "注意 例如 提示 警告 备注 注 "
     "例 問 答 注記 注意点 标题 作者 日期"

@@ -121,7 +121,7 @@ class Run:
         if (
             (self._item if item is None else item)
             and text.strip()
-            and not ends_sentence(text)
+            and not ends_sentence(_END_TAGS.sub("", text))
             and text.rstrip()[-1] not in ",;:：，；]"
         ):
             text = text.rstrip() + "."
@@ -227,6 +227,7 @@ _CHAPTER: Final = re.compile(
     re.IGNORECASE,
 )
 """A line that opens a chapter, where nothing marks it as a heading."""
+_END_TAGS: Final = re.compile(r"(?:</[A-Za-z]{1,10}>\s*+){1,4}$")
 _PAUSE: Final = re.compile(
     r"\[[ \t]{0,4}pause(?![^\W\d_])([^\[\]\n]{0,40}+)(?:\]|(?=[\[\n])|$)"
     r"|\[[ \t]{0,4}pause[ \t]{0,4}[:=][ \t]{0,4}[\d.,]{0,20}(?:ms|s)?",

@@ -76,7 +76,7 @@ def read(
     if guess and (message := _guessed(opened, cast)):
         tell(message)
     run = Run(clean, tell, spoken)
-    for block in blocks(source, markdown=rules.markdown, live=live, warn=tell):
+    for block in _by_turns(blocks(source, markdown=rules.markdown, live=live, warn=tell)):
         if isinstance(block, Idle):
             run.idle(block.inside)
         else:
@@ -98,7 +98,7 @@ def speakers_in(text: str, *, speakers: Collection[str] = (), rules: Rules = ALL
     sample, source, cut = _sample(lines([text], live=False))
     guess = rules.script and is_script(_openings(sample, rules.markdown, cut), cast)
     found: dict[str, None] = {}
-    for block in blocks(source, markdown=rules.markdown):
+    for block in _by_turns(blocks(source, markdown=rules.markdown)):
         if not isinstance(block, Idle) and (label := _label(block, cast, guess)[1]):
             found[label.speaker] = None
     return list(found)
@@ -106,6 +106,33 @@ def speakers_in(text: str, *, speakers: Collection[str] = (), rules: Rules = ALL
 
 _SAMPLE: Final = 16_000
 """Characters at the start of a whole text by which it is judged: a script or not, hard-wrapped or not."""
+
+
+_NUMBERED: Final = re.compile(
+    r"(?:(?<=[.!?…。！？\"'”’)\]*])\s*|(?:^|\n)\s*)(?=\bspeaker\s?#?\d{1,3}\s?(?::\s|：))", re.IGNORECASE
+)
+
+
+def _by_turns(source: Iterable[Block | Idle]) -> Iterator[Block | Idle]:
+    """The blocks, those cut where `Speaker 2:` begins after the end of a sentence in the middle of a line."""
+    whole = True
+    for block in source:
+        if isinstance(block, Idle) or block.mark != "text":
+            yield block
+            continue
+        starts = (
+            [found.end() for found in _NUMBERED.finditer(block.text)] if ":" in block.text or "：" in block.text else []
+        )
+        starts = [at for at in starts if at or (whole and not block.starts)]
+        whole = block.whole
+        for number, (at, end) in enumerate(zip([0, *starts], [*starts, len(block.text)], strict=True)):
+            part = block._replace(text=block.text[at:end])
+            if number < len(starts):
+                part = part._replace(ends=True, whole=True)
+            if number:
+                part = part._replace(starts=True, fresh=True)
+            if part.text or not starts:
+                yield part
 
 
 _TAGS: Final = re.compile(r"(?:\s*\[[ \t]{0,4}pause(?![^\W\d_])[^\[\]\n]{0,40}+\])++\s*", re.IGNORECASE)
