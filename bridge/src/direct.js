@@ -22,7 +22,6 @@ export async function passOn({ settings, started, raw }, wish, endpoint, { signa
       if (given.status !== 200) told = (await given.json().catch(() => null))?.error;
       return given;
     });
-    signal.throwIfAborted();
     const status = answer?.status;
     if (status === 200)
       return new Response(answer.body, { headers: passedOf(answer, raw && { "content-type": "audio/octet-stream" }) });

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from tests.bridge.gate import Gate, refusal
 from tests.bridge.house import MEDIA_TYPES, Bridge, Bundle, asked, running
@@ -64,6 +65,27 @@ def test_events_go_through(server: Child, bridge: Bridge, gate: Gate):
     wanted = direct(server, response_format="pcm", stream_format="sse")
     assert answer.headers["content-type"] == wanted.headers["content-type"]
     assert answer.text.splitlines()[-2] == wanted.text.splitlines()[-2]
+
+
+def test_older_pages_hear_samples(server: Child, bridge: Bridge, gate: Gate):
+    with bridge.client() as http:
+        answer = http.post("/api/tts/stream", json=asked())
+        wrong = http.post("/api/tts/stream", json=asked(voice="nobody"))
+    assert answer.headers["content-type"] == "audio/octet-stream"
+    assert answer.content == direct(server, response_format="pcm").content
+    assert isinstance(wrong.json()["error"], str)
+
+
+def test_a_busy_server_says_when_to_come_again(bridge: Bridge, gate: Gate):
+    error = {"message": "All places are taken.", "type": "rate_limit_error", "param": None, "code": "overloaded"}
+    headers = {"retry-after": "7", "x-runpod-worker-id": "7f3kxq2"}
+    gate.rule = lambda _: web.json_response({"error": error}, status=429, headers=headers)
+    answer = bridge.speech()
+    assert answer.status_code == 429
+    assert answer.json()["error"] == error
+    assert answer.headers["retry-after"] == "7"
+    assert "x-runpod-worker-id" not in answer.headers
+    assert len(gate.passed) == 1
 
 
 def test_its_errors_go_through(bridge: Bridge, gate: Gate):
