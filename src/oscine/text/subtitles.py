@@ -30,7 +30,7 @@ def without_times(pieces: Iterable[Piece | Idle]) -> Iterator[Piece | Idle]:
             held, said, begun = [], "", True
             continue
         text = piece.text.strip()
-        apart = not begun or (bool(held) and not held[-1].text.strip())
+        apart = not held[-1].text.strip() if held else not begun
         if _TIMES.match(text):
             if held and held[-1].text.strip():
                 held.pop()  # the number of the subtitle
@@ -41,7 +41,7 @@ def without_times(pieces: Iterable[Piece | Idle]) -> Iterator[Piece | Idle]:
             held, inside, begun = [], True, True
         elif len(held) < _MOST_HELD and (not text or (text.isdecimal() and apart)):
             held.append(piece)
-        elif not begun and text == "WEBVTT":
+        elif text == "WEBVTT" and not begun and not any(one.text.strip() for one in held):
             held = [_BLANK]
         else:
             begun = True
