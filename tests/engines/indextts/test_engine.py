@@ -55,6 +55,24 @@ def test_facts_are_known_before_it_is_loaded(home: Path) -> None:
         assert engine.capacity(utterance()).state is State.LATER
 
 
+def test_loading_takes_no_gpu_but_its_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", taken.append)
+
+    class Enough(Exception):
+        pass
+
+    def loads() -> None:
+        raise Enough
+
+    engine = IndexTTS25Engine(tiny.settings(home))
+    monkeypatch.setattr(engine, "_load", loads)
+    with pytest.raises(Enough):
+        engine.load(quiet)
+    assert taken == []
+
+
 def test_whatever_changes_the_sound_changes_the_version(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def versions(**settings: Any) -> set[str]:
         return {kind(tiny.settings(home, **settings)).info.version for kind in (IndexTTS2Engine, IndexTTS25Engine)}

@@ -108,7 +108,8 @@ class IndexTTSEngine(ABC):
         device = device_of(self._settings)
         progress(f"{self.name} on {device}", None)
         try:
-            with current(device), torch.random.fork_rng():  # constructing layers draws their first weights
+            # Constructing layers draws their first weights. Without a list, every GPU there is would be taken.
+            with current(device), torch.random.fork_rng([device] if device.type == "cuda" else []):
                 model = self._load()
             with current(device), torch.inference_mode():
                 lanes = min(LANES, model.room(self._most_tokens))
