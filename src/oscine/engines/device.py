@@ -18,22 +18,26 @@ if TYPE_CHECKING:
 
 
 def device_of(settings: Settings) -> torch.device:
-    """The device that was asked for, else the best there is. Raises NotAvailable for one that is not here."""
+    """The device that was asked for, else the best there is. Raises NotAvailable for one that cannot be used.
+
+    A GPU that an earlier error has left unusable raises that error: it is not missing, and works again in a new
+    process.
+    """
     import torch
 
-    if settings.device:
-        try:
-            device = torch.device(settings.device)
-            torch.ones(1, device=device).item()
-        except (RuntimeError, AssertionError):
-            raise NotAvailable(
-                "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out.",
-                param="device",
-            ) from None
-        return device
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("cpu")
+    if not settings.device and not torch.cuda.is_available():
+        return torch.device("cpu")
+    try:
+        device = torch.device(settings.device or "cuda")
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        for said, told, code in _UNUSABLE:
+            if said in str(error):
+                raise NotAvailable(told, param="device", code=code) from None
+        if isinstance(error, torch.AcceleratorError) or not settings.device:
+            raise
+        raise NotAvailable(_NOT_HERE, param="device") from None
+    return device
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:
@@ -80,3 +84,20 @@ def free_memory() -> None:
 
 _DEVICES: Final = re.compile(r"(?i)\b(cuda|cu(blas|dnn|fft|rand|solver|sparse)|nvrtc|triton|device-side|hip|mps)")
 """What PyTorch's messages name where one of an accelerator's libraries failed; most have no class of their own."""
+
+_NOT_HERE: Final = "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out."
+_UNUSABLE: Final = (
+    ("invalid device ordinal", _NOT_HERE, None),
+    (
+        "no kernel image",
+        "This build of PyTorch has no code for this GPU; install one that has, or set DEVICE=cpu.",
+        None,
+    ),
+    (
+        "out of memory",
+        "Other programs have taken the memory of the GPU; end one of them, or set DEVICE=cpu.",
+        "out_of_memory",
+    ),
+    ("busy or unavailable", "Another program has the GPU to itself; end it, or set DEVICE=cpu.", None),
+)
+"""What CUDA says of a GPU on which not even a number can be made, and what that means."""
