@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from oscine.engines.indextts.decoding import decode
+from oscine.engines.indextts.engine import IndexTTS2Engine, IndexTTS25Engine
 from oscine.engines.indextts.gpt import LEAST_VIEW, Memories, Replayed, Weights
 from oscine.engines.indextts.sampling import Codes, Overflow, Sampling
 from oscine.engines.torchaudio import make_importable
+from tests.engines.contract import quiet
+from tests.engines.emulated import emulated
+from tests.engines.indextts import reference, tiny
 
 STOP = 65
 
@@ -189,6 +195,66 @@ def test_a_memory_that_is_too_small_is_gone_before_its_successor_is_made(monkeyp
     for most in (80, 300, 600):
         said(model, memories, 1, Sampling(), most)
     assert alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_codes_that_a_gpu_replays_are_those_of_the_loop_and_cost_one_wait_each(beams: int) -> None:
+    """Over two sizes of graphs, with a memory that is used again; the numbers are drawn as on a CPU."""
+    sampling, prompt = Sampling(beams=beams, temperature=1.5), LEAST_VIEW - 12
+    plain = weights()
+    right = [said(plain, Memories(plain), seed, sampling, 40, prompt) for seed in (1, 2)]
+    assert max(map(len, right)) > 12
+    with emulated() as gpu:
+        model = weights("cuda")
+        memories = Memories(model)
+        assert said(model, memories, 1, sampling, 40, prompt) == right[0]
+        gpu.waits.clear()
+        before = gpu.replays
+        assert said(model, memories, 2, sampling, 40, prompt) == right[1]
+        assert gpu.waits.count("tolist") - (gpu.replays - before) in (0, 1)
+        assert set(gpu.waits) - {"synchronize", "tolist"} == {"copy from the host"}, "which the prompt is, here"
+        (memory,) = memories._free[beams]
+        assert isinstance(memory, Replayed)
+        assert len(memory._graphs) == 2
+
+
+def test_memory_that_loading_took_in_passing_is_there_for_what_is_said() -> None:
+    with emulated() as gpu:
+        gpu.free, gpu.cached = 1_000, 60_000_000_000
+        fit = Memories(weights("cuda", layers=1)).fit(3, 2_000)
+        assert fit is not None
+        assert fit > 1_000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("kind", [IndexTTS2Engine, IndexTTS25Engine])
+def test_all_of_an_engine_works_on_a_gpu(
+    home: Path, unwritten: None, kind: type[IndexTTS2Engine | IndexTTS25Engine], half: bool
+) -> None:
+    wishes: list[dict[str, Any]] = [
+        {"fast": True},
+        {"emo_audio_prompt": reference.FROG, "emo_alpha": 0.5},
+        {"emo_vector": [0.1] * 8},
+        {"emo_vector": [0.1] * 8, "use_random": True},
+    ]
+    if kind is IndexTTS2Engine:
+        wishes.append({"use_emo_text": True, "emo_text": "a b"})
+    settings = tiny.settings(home, use_fp16=half, max_tokens_per_segment=30)
+
+    def spoken(device: str) -> list[Any]:
+        engine = kind(settings.model_copy(update={"device": device}))
+        engine.load(quiet)
+        sounds = [reference.said(engine, reference.utterance(steps=2, **wish)) for wish in wishes]
+        engine.close()
+        return sounds
+
+    with emulated() as gpu:
+        there = spoken("cuda")
+        assert gpu.replays > 50
+    if not half:
+        for here, sound in zip(spoken("cpu"), there, strict=True):
+            np.testing.assert_allclose(sound, here, atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -1,4 +1,4 @@
-"""Frames as a GPU runs them, recorded or not, with the recording emulated on a CPU."""
+"""Frames as a GPU runs them, recorded or not, with the recording or all of the GPU emulated on a CPU."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import pytest
 import torch
 
 from oscine.engines.graphs import Recorder
+from oscine.engines.vibevoice import attention, loading
+from oscine.engines.vibevoice.fused import fuse
 from oscine.engines.vibevoice.graphs import LEAST_VIEW
 from oscine.engines.vibevoice.lanes import Lanes
-from tests.engines.vibevoice.reference import apart, lanes
-from tests.engines.vibevoice.test_loop import CLOSE, model, run, wishes
+from tests.engines.emulated import emulated
+from tests.engines.vibevoice import tiny
+from tests.engines.vibevoice.reference import apart, lanes, wish
+from tests.engines.vibevoice.test_loop import CLOSE, ONLY_SPEECH, SCRIPTS, model, processor, run, wishes
 
 STEPS = 10
 
@@ -99,3 +103,49 @@ def sizes_of_views(slots: int) -> list[int]:
     while views[-1] < slots:
         views.append(min(2 * views[-1], slots))
     return views
+
+
+def ready() -> Any:
+    """The model as the engine has it."""
+    made = tiny.model(stop=1.6).requires_grad_(False)
+    attention.use_in(made.model.language_model)
+    fuse(made)
+    return made
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.long)], ids=str)
+def test_frames_that_a_gpu_replays_say_what_frames_say_and_wait_for_nothing(dtype: torch.dtype) -> None:
+    """Three lanes come and go, with graphs for one and for two, and outcomes are read a frame late."""
+    made = ready()
+
+    def spoken() -> tuple[list[torch.Tensor | None], Lanes]:
+        wanted = [
+            wish(made, processor(), SCRIPTS[script], seed=seed, frames=frames, steps=2, banned=ONLY_SPEECH)
+            for seed, (script, frames) in enumerate((("no voice", 5), ("one", 3), ("no voice", 2)))
+        ]
+        among = lanes(made, 2, slots=LEAST_VIEW, steps=2)
+        return run(among, wanted), among
+
+    right, _ = spoken()
+    made.to(dtype)
+    with emulated() as gpu:
+        made.to("cuda")
+        sound, among = spoken()
+        assert gpu.replays >= 7
+        assert len(among._graphs._graphs) == 2
+        for lane in (among.take(), among.take()):
+            among.begin(lane, wish(made, processor(), SCRIPTS["no voice"], seed=lane, frames=9, steps=2))
+            among.prefill(lane)
+        gpu.waits.clear()
+        for _ in range(3):
+            among.advance([0, 1])
+        assert gpu.waits == []
+    close = CLOSE if dtype is torch.float32 else 0.2
+    assert all(apart(one, other) < close for one, other in zip(right, sound, strict=True))
+
+
+def test_memory_that_loading_took_in_passing_becomes_lanes() -> None:
+    with emulated() as gpu:
+        made = tiny.model().to("cuda")
+        gpu.free, gpu.cached = 1_000_000, 60_000_000_000
+        assert loading.room(made, None, 4096, 2) == (128, 4096)

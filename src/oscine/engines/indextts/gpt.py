@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from oscine.engines.device import sent
+from oscine.engines.device import free_memory, sent
 from oscine.engines.graphs import Recorder
 from oscine.engines.indextts.sampling import Codes
 from oscine.engines.sizes import bucket
@@ -188,6 +188,7 @@ class Memories:
         like = self._weights.head.weight
         if like.device.type != "cuda":
             return None
+        free_memory()  # what loading took in passing counts as taken until then
         free, _ = torch.cuda.mem_get_info(like.device)
         return int(free * _SPARE / (2 * self._weights.layers * beams * slots * like.shape[-1] * like.element_size()))
 

@@ -105,6 +105,7 @@ def room(model: Any, asked: int | None, slots: int, rows: int) -> tuple[int, int
     slots = min(slots, config.max_position_embeddings)
     if device.type != "cuda":
         return asked or _CPU_LANES, slots
+    free_memory()  # what loading took in passing, such as weights before they are quantized, counts as taken until then
     free, _ = torch.cuda.mem_get_info(device)
     lane = rows * slots * bytes_per_slot(config, model.lm_head.weight.dtype)
     most = int(free * _SPARE / lane)
