@@ -108,6 +108,26 @@ def test_reading_tells_of_a_missing_bucket_and_of_refused_credentials(open_store
     assert refusal(lambda: open_store(s3_secret_access_key="wrong").delete("a")).code == "credentials_refused"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"accessId": "a\r\nX-Other: 1"},
+        {"accessId": "a\0"},
+        {"endpointUrl": "https://[fe80::1%25eth0]:9"},
+        {"endpointUrl": "https://s3\u202e.example"},
+    ],
+    ids=str,
+)
+def test_what_breaks_the_package_for_stores_is_told_like_any_other_fault(wrong: dict[str, str]):
+    config = {"endpointUrl": "https://127.0.0.1:9", "accessId": "a", "accessSecret": "b", "bucketName": "speech"}
+    store = ObjectStore.from_s3_config(config | wrong, Settings())
+    for ask in (store.check, lambda: store.find("a"), lambda: store.read("a", 10), lambda: put(store, "a", b"1")):
+        error = refusal(ask)
+        assert error.code == "store_misconfigured"
+        assert "s3Config.endpointUrl" in error.message
+        assert "s3Config.accessId" in error.message
+
+
 def test_a_store_that_is_not_there_is_told_in_bounded_time():
     settings = Settings(
         s3_endpoint_url=NOBODY,

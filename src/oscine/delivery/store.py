@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from oscine.config import WEEK_SECONDS, Settings
 from oscine.delivery.place import Place, place_of_request, place_of_settings
-from oscine.delivery.store_errors import store_failed
+from oscine.delivery.store_errors import is_panic, store_failed
 from oscine.delivery.upload import PART_BYTES, Digest, SpooledUpload, Stored, StreamedUpload, Upload, copy
 from oscine.errors import DeliveryFailed, InvalidRequest, NotAvailable
 
@@ -246,7 +246,9 @@ class ObjectStore:
 
         try:
             yield
-        except (BaseError, OSError, NotImplementedError, ValueError) as error:
+        except BaseException as error:
+            if not isinstance(error, BaseError | OSError | NotImplementedError | ValueError) and not is_panic(error):
+                raise
             explained = store_failed(error, self._names)
         else:
             return

@@ -20,8 +20,19 @@ class Names:
     region: str = "S3_REGION"
 
 
+def is_panic(error: BaseException) -> bool:
+    """Whether obstore broke down, as over a control character in a key: such errors are no `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
 def store_failed(error: BaseException, names: Names) -> DeliveryFailed:
     """The error to raise instead of one of obstore's, whose text holds the address, and what the store answered."""
+    if is_panic(error):
+        return DeliveryFailed(
+            f"The object store cannot be asked like this; check {names.address} and {names.key} for characters that do"
+            " not belong there.",
+            code="store_misconfigured",
+        )
     text = str(error).partition("Debug source")[0]
     found = re.search(r"(?:<Code>|\"code\":\s*\")([A-Za-z]{1,60})", text)
     code = found[1] if found else ""
