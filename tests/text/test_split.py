@@ -148,6 +148,25 @@ def test_a_long_sentence_is_cut_at_clauses_in_parts_of_like_length(limit: int) -
     assert chunks[-1].ending == "sentence"
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("The bridge over the river should be closed to traffic and a new one would be built by Mr. J. R. Harlow",
+         ["The bridge over the river should be closed to traffic", "and a new one would be built by Mr. J. R. Harlow"]),
+        ("They came over the mountains in the early winter of 1849 with 12 million sheep of the best kind",
+         ["They came over the mountains in the early winter", "of 1849 with 12 million sheep of the best kind"]),
+        ("Nadie sabe cuándo llegó el viejo marinero a la aldea de la costa porque nunca hablaba con los vecinos",
+         ["Nadie sabe cuándo llegó el viejo marinero a la aldea de la costa", "porque nunca hablaba con los vecinos"]),
+        ("قال الرجل العجوز إن البحر كان هادئا في تلك الليلة، ولكن الريح بدأت تهب من الشمال",
+         ["قال الرجل العجوز إن البحر كان هادئا في تلك الليلة،", "ولكن الريح بدأت تهب من الشمال"]),
+        ("He thought of the house where he had lived ... and of the road down to the sea at his feet",
+         ["He thought of the house where he had lived ...", "and of the road down to the sea at his feet"]),
+    ],
+)  # fmt: skip
+def test_a_long_sentence_without_commas_is_cut_where_a_part_of_it_begins(text: str, parts: list[str]) -> None:
+    assert [chunk.text for chunk in split(text, limit=65)] == parts
+
+
 def test_a_long_quotation_is_cut_at_its_own_sentences() -> None:
     text = 'He said "I will go home now. Then I will sleep for a long while. Nobody should wake me." and left.'
     assert [chunk.ending for chunk in split(text, limit=50)] == ["sentence"] * 3

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 from oscine.errors import InvalidRequest
 from oscine.text.characters import SPACELESS, speakable
 from oscine.text.marks import masked
+from oscine.text.phrases import kind_of_blank
 from oscine.text.sentences import inner_ends, sentence_ends
 
 Ending = Literal["clause", "sentence", "word"]
@@ -84,7 +85,9 @@ class _Span(NamedTuple):
 
 _REPEATED: Final = re.compile(r"([^\w\s])\1++")
 _CLOSE: Final = r"[\"'”’»)\]）」』】》]{0,4}+"
-_WEIGHT: Final = {"sentence": 1.5, "strong": 1.0, "weak": 0.8, "blank": 0.0, "letter": -0.2}
+_WEIGHT: Final = {
+    "sentence": 1.5, "strong": 1.0, "weak": 0.8, "joint": 0.4, "blank": 0.0, "letter": -0.2, "tight": -0.6,
+}  # fmt: skip
 _NO_START: Final = frozenset(
     "、。，．・：；？！゛゜ヽヾゝゞ々ー）］｝〉》」』】ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ”’…‥.,;:!?)]}%๎ะาำๅๆฯ\u200c\u200d\ufe0e\ufe0f"
 )
@@ -158,6 +161,8 @@ def _best_break(text: str, start: int, end: int, limit: int, target: float, inne
             continue
         if kind != "blank" and (_tears(text, at) or (kind == "letter" and not _may_part(text, at))):
             continue
+        if kind == "blank":
+            kind = kind_of_blank(text, found.start(), at)
         score = _score(kind, at - start, target)
         if score > best_score:
             best, best_score, best_kind = at, score, kind
@@ -175,8 +180,9 @@ def _breaks(spaceless: str = "") -> re.Pattern[str]:
     close = r"[\"'”’»)\]）」』】》]{0,4}+"
     letter = rf"|(?P<letter>[{spaceless}]|.(?=[{spaceless}]))" if spaceless else ""
     return re.compile(
-        rf"(?P<strong>[;:]{close}(?=\s)|[；：]{close}|\s[–—-](?=\s)|—|(?<=\S)\s(?=[(\[“«]))"
-        rf"|(?P<weak>,{close}(?=\s)|[，、]{close}(?=[^\x00-\x7f\s]|\s))|(?P<blank>\s){letter}",
+        rf"(?P<strong>[;:؛]{close}(?=\s)|[；：]{close}|\s[–—-](?=\s)|—|(?<=\S)\s(?=[(\[“«])|(?:\.\.\.|…){close}(?=\s))"
+        rf"|(?P<weak>[,،]{close}(?=\s)|[，、]{close}(?=[^\x00-\x7f\s]|\s)|…{{1,2}}{close}(?=[^\x00-\x7f\s…]))"
+        rf"|(?P<blank>\s){letter}",
         re.DOTALL,
     )
 
@@ -187,7 +193,8 @@ def _breaks_for(text: str) -> re.Pattern[str]:
 
 def _score(kind: str, length: int, target: float) -> float:
     away = abs(length - target) / target
-    return _WEIGHT[kind] * (1 if length / target > 0.45 else 0.1) - away
+    weight = _WEIGHT[kind]
+    return (weight if weight < 0 or length / target > 0.45 else 0.1 * weight) - away
 
 
 def _next_break(text: str, start: int, end: int) -> int:
