@@ -75,6 +75,7 @@ def test_every_command_and_its_options_are_told():
         for parameter in command.params:
             if parameter.param_type_name == "argument":
                 assert parameter.name.upper() in shown
+                assert parameter.name.upper() == parameter.metavar, "what the command's help calls it"
             else:
                 assert all(f"{option}" in told[shown] for option in (*parameter.opts, *parameter.secondary_opts)), path
     assert "oscine --version" in told
@@ -220,6 +221,13 @@ def test_every_room_is_told_in_the_order_that_is_checked():
 
 def is_room(path: Path) -> bool:
     return not path.stem.startswith("__") and (path.suffix == ".py" or (path / "__init__.py").exists())
+
+
+def test_the_server_says_where_it_listens_unless_it_is_told():
+    told = {each.name: re.search(r"\[default: (.+?)\]", each.help or "") for each in COMMANDS.commands["serve"].params}
+    assert {name: found[1] for name, found in told.items() if found} == {
+        name: str(Settings.model_fields[name].default) for name in ("host", "port")
+    }
 
 
 def test_every_call_of_the_engine_protocol_is_told():

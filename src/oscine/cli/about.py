@@ -27,7 +27,7 @@ def engines(
             try:
                 engine = studio.registry.get(name)
                 info, missing = engine.info, engine.missing()
-            except Exception as error:  # of others' engines: whatever it is, the rest is listed
+            except Exception as error:  # an engine of another package may raise anything; the rest is listed
                 found.append({"name": name, "ready": False, "missing": why_not(error)})
                 if not as_json:
                     print(f"{name}\n  missing    {why_not(error)}")
@@ -40,7 +40,9 @@ def engines(
         print(json.dumps(found, ensure_ascii=False, indent=2))
 
 
-def download(engine: Annotated[str, typer.Argument(help="The engine whose files are wanted.")]) -> None:
+def download(
+    engine: Annotated[str, typer.Argument(metavar="ENGINE", help="The engine whose files are wanted.")],
+) -> None:
     """Bring an engine's weights and voices. Nothing is ever downloaded without this command."""
     from oscine.synthesis.studio import Studio
 

@@ -21,6 +21,7 @@ from oscine.synthesis.studio import Studio
 
 PACKAGES = ("numpy", "onnxruntime", "hibari-tts", "av", "soxr", "sentencex", "pydantic", "torch", "transformers")
 LOW_DISK = 1e9
+"""Bytes of free disk below which the check warns."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _folders(studio: Studio) -> Iterator[Check]:
 def _folder(what: str, folder: Path, remedy: str) -> Check:
     existing = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), folder)
     try:
-        with TemporaryFile(dir=existing):  # permissions alone do not say it: file systems are read-only, users are root
+        with TemporaryFile(dir=existing):  # permissions do not tell: a file system may be read-only, the user be root
             free = shutil.disk_usage(existing).free
     except OSError as error:
         return Check("fail", what, f"{folder} cannot be written ({error.strerror})", remedy)
@@ -114,7 +115,7 @@ def _engines(studio: Studio) -> Iterator[Check]:
     for name in studio.registry.names:
         try:
             missing = studio.registry.get(name).missing()
-        except Exception as error:  # of others' engines: whatever it is, the checks go on
+        except Exception as error:  # an engine of another package may raise anything; the checks go on
             yield Check("warn", name, why_not(error))
             continue
         if missing is not None:

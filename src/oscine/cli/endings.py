@@ -20,9 +20,9 @@ BROKEN_PIPE: Final = 141
 """As of a program that SIGPIPE ended."""
 _IMPORTING: Final = "<frozen importlib"
 _AGAIN_S: Final = 0.01
-"""So soon a signal comes again that came at a bad moment."""
+"""Seconds after which a signal is sent again that arrived where an exception would be lost."""
 _GRACE_S: Final = 2.0
-"""So long a second Ctrl-C waits for the tidying that the first one began."""
+"""Seconds that the command has to tidy up after the first Ctrl-C before a second one ends it at once."""
 
 
 class Stopped(BaseException):
@@ -34,15 +34,15 @@ class Stopped(BaseException):
 
 
 class PipeClosed(BaseException):
-    """Whoever read standard output went away: nothing to complain about, and nothing left to do."""
+    """Whatever read standard output has closed it: no fault, and nothing left to do."""
 
 
 _asked: list[tuple[float, int]] = []
-"""When the command was first asked to stop, and by which signal."""
+"""When the command was first asked to stop, on the monotonic clock, and by which signal; empty until then."""
 
 
 def heed() -> None:
-    """Stop where it was asked for but swallowed, as by an import that was under way."""
+    """Raises Stopped if a signal has asked for it: the exception of that moment may have been lost in a callback."""
     if _asked:
         raise Stopped(128 + _asked[0][1])
 
@@ -140,7 +140,7 @@ def _leave(code: int) -> None:
 
 
 def _send(number: int) -> None:
-    """Deliver a signal to the main thread, also where it waits."""
+    """Deliver a signal to the main thread, also while it waits for a lock or for input."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:
@@ -158,7 +158,8 @@ def _listen() -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if _is_within(frame, stop.__code__) or (frame and frame.f_code.co_filename.startswith(_IMPORTING)):
-            # There it could be lost in a callback, with the lock of all imports held, which this may have interrupted.
+            # In importlib the exception may be lost, in a callback that runs with the lock of all imports held; within
+            # this handler it would leave the handler half done. So the signal is sent again in a moment.
             again = threading.Timer(_AGAIN_S, _send, (number,))
             again.daemon = True
             again.start()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def as_options(sentence: str) -> str:
-    """What is said of a request's fields, in the words of the command line."""
+    """A warning that names a request's fields, in the words of the command line."""
     for field, option in _OPTIONS:
         sentence = sentence.replace(field, option)
     return sentence
@@ -28,6 +28,7 @@ _OPTIONS: Final = (
     ("name them in voices", "name them with --voices"),
     ("switch the text rule script off", "give --no-rule script"),
 )
+"""What warnings advise, and the same as an option of the command."""
 
 
 def quantized(settings: Settings, bits: int | None) -> Settings:
@@ -79,7 +80,7 @@ def request_fields(pairs: Sequence[str] | None) -> dict[str, Any]:
 
 
 def _field(name: str) -> str:
-    """The request's field of that name: a wish that is misspelled here would never be heard of again."""
+    """The request's field of that name. Raises InvalidRequest where there is none: a warning is easily overlooked."""
     field = field_names().get(name)
     if field in ("text", "stream", "session_id"):
         raise InvalidRequest(f"--set cannot give {name}; the command has arguments for it.", param="set")

@@ -30,8 +30,7 @@ _RAW: Final = {
 }
 """Players that take raw samples on standard input, the best first; pw-cat knows `--raw` only since PipeWire 1.0."""
 _FILES: Final = ("afplay", "ffplay", "mpv", "play", "paplay", "aplay")
-
-
+"""Players that take a file, the best first."""
 _NO_DEVICE: Final = b"audio open failed"
 """What ffplay says without a sound device, before it ends as if all were well."""
 

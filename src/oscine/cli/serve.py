@@ -12,13 +12,23 @@ from oscine.extras import install_command
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; 0.0.0.0: every network. [127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any that is free. [8000]")] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Listen here, 0.0.0.0 for every network; else OSCINE_HOST. [default: 127.0.0.1]"
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="NUMBER", help="Port, 0 for any free one; else the variable PORT. [default: 8000]"
+        ),
+    ] = None,
     quantize: Annotated[
         int | None, typer.Option(metavar="BITS", help="8 or 4: vibevoice in less memory; else OSCINE_QUANTIZE.")
     ] = None,
 ) -> None:
-    """Serve OpenAI's speech API and a page to try it. Settings are environment variables; see docs/api.md."""
+    """Serve OpenAI's speech API and a page to try it. Settings are environment variables; see docs/settings.md."""
     from oscine.cli.options import quantized
     from oscine.config import Settings
     from oscine.synthesis.studio import Studio
@@ -40,10 +50,11 @@ def serve(
 
 
 _MOST_FILES: Final = 65_536
+"""Open files beyond which more connections would only take memory."""
 
 
 def _open_many_files() -> None:
-    """Raise the limit of open files, and so of connections, as far as the machine lets everybody."""
+    """Raise the process's limit of open files, and so of connections, as far as the system allows without rights."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit

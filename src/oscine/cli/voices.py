@@ -11,16 +11,16 @@ import typer
 from oscine.errors import InvalidRequest
 
 app = typer.Typer(
-    help="List, add, remove and show voices. There are presets of engines, and recordings.", no_args_is_help=True
+    help="List, add, remove and show voices. A voice is a preset of an engine, or a recording.", no_args_is_help=True
 )
 
 
 @app.command("list")
 def list_voices(
-    engine: Annotated[str | None, typer.Option(help="Engine whose voices are listed.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine whose voices are listed; see: oscine engines")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, for programs.")] = False,
 ) -> None:
-    """List the voices. Shows those that an engine can use, and the recordings in the library."""
+    """List the voices. Shows an engine's presets and the recordings in the library, and which of them it can use."""
     from oscine.synthesis.studio import Studio
 
     with Studio() as studio:
@@ -59,8 +59,8 @@ def list_voices(
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="What the voice is called.")],
-    file: Annotated[Path, typer.Argument(help="Recording of 3 to 120 seconds, one speaker, no music.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the voice is called.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recording of 3 to 120 seconds, one speaker, no music.")],
     replace: Annotated[bool, typer.Option(help="Replace a voice of that name.")] = False,
 ) -> None:
     """Add a reference recording to the library."""
@@ -95,7 +95,9 @@ def add(
 
 
 @app.command()
-def remove(name: Annotated[str, typer.Argument(help="The voice to remove, with its whole name.")]) -> None:
+def remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The recording to remove, by its whole name.")],
+) -> None:
     """Remove a recording from the library."""
     from oscine.synthesis.studio import Studio
 
@@ -104,8 +106,8 @@ def remove(name: Annotated[str, typer.Argument(help="The voice to remove, with i
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="The voice.")]) -> None:
-    """Show what is known about a recording."""
+def show(name: Annotated[str, typer.Argument(metavar="NAME", help="The recording.")]) -> None:
+    """Show what is known about a recording: format, duration, sample rate, channels, loudness."""
     from oscine.synthesis.studio import Studio
 
     with Studio() as studio:
