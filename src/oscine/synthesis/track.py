@@ -18,6 +18,7 @@ from oscine.audio.waveform import Samples, Waveform
 from oscine.errors import InvalidRequest
 from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_MS, Assembler
 from oscine.synthesis.job import Job
+from oscine.synthesis.levels import VoiceLevels
 from oscine.synthesis.master import FileMaster, Level, StreamMaster
 from oscine.synthesis.plan import Piece, Plan
 from oscine.synthesis.result import Report
@@ -75,6 +76,7 @@ class Track:
         self._ceiling = ceiling_dbtp
         self._on_progress = on_progress or (lambda _progress: None)
         self._assembler = self._new_assembler()
+        self._levels = VoiceLevels(plan)
         self._master: FileMaster | StreamMaster | None = None
         self._first: float | None = None
         self._took = 0.0
@@ -109,7 +111,8 @@ class Track:
     def write(self, open_sink: Callable[[], Sink], spool: Spool) -> None:
         """Into a sink, encoded beside the synthesis.
 
-        Where the result misses its loudness, the track is mastered again from the spooled pieces, into a new sink.
+        Where the result misses its loudness, or a voice that of the others, the track is mastered again from the
+        spooled pieces, into a new sink.
         """
         if spool.warning is not None:
             self.plan.warn(spool.warning)
@@ -127,6 +130,9 @@ class Track:
                 sink.finish()
             finally:
                 sink.close()
+            if pieces is None and self._levels.settle():
+                pieces = list(self._spoken.values())
+                continue
             gain, before, missed = master.better_gain(), missed, abs(master.missed_by())
             if gain is None or missed > before - WORTHWHILE_LU:
                 break
@@ -181,7 +187,7 @@ class Track:
         entered = 0
         silent: list[tuple[int, float]] = []
         for part in spoken:
-            samples = assembler.push(part)
+            samples = assembler.push(self._levels.level(part))
             for finished in master.parts(resampler.push(samples) if resampler else samples):
                 yield from self._out(finished)
                 spoken.go_on()
