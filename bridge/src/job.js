@@ -22,7 +22,7 @@ export class Job {
   /** What RunPod said when it took the job; when it was sent, and when RunPod was asked last, in ms since 1970. */
   #first;
   #at;
-  #asked;
+  #asked = 0; // the first question comes at once
   /** When it was last seen to wait for a worker, and first seen to have one. */
   queued;
   #taken = null;
@@ -48,7 +48,6 @@ export class Job {
   async start(whole) {
     this.#whole = whole;
     this.#at = this.queued = Date.now();
-    this.#asked = whole ? 0 : this.#at; // who has waited for /runsync asks at once
     const starting = this.#endpoint.start(this.#input, whole).then((answer) => {
       this.#id = answer.id;
       this.#over = isOver(answer.status);
