@@ -165,6 +165,30 @@ def test_progress_is_sent_once_however_badly_that_goes(monkeypatch: pytest.Monke
     assert not once.get()
 
 
+def test_a_result_waits_for_the_report_that_is_on_its_way(monkeypatch: pytest.MonkeyPatch):
+    """The platform takes the one that comes last for the job's output."""
+    happened: list[str] = []
+    on_its_way, may_arrive = asyncio.Event(), asyncio.Event()
+
+    async def send_result(*_: object) -> None:
+        on_its_way.set()
+        await may_arrive.wait()
+        happened.append("told")
+
+    monkeypatch.setattr("runpod.serverless.modules.rp_http.JOB_DONE_URL", "http://127.0.0.1:1/done")
+    monkeypatch.setattr("runpod.serverless.modules.rp_http.send_result", send_result)
+
+    async def check() -> None:
+        async with Reporter({"id": "a-job"}, every_s=0.001) as reporter:
+            reporter.told(Progress(characters=1, audio_seconds=1.0, elapsed_seconds=1.0))
+            await asyncio.wait_for(on_its_way.wait(), 60)
+            asyncio.get_running_loop().call_later(0.01, may_arrive.set)
+        happened.append("done")
+
+    asyncio.run(check())
+    assert happened == ["told", "done"]
+
+
 def test_what_is_sent_again_still_says_whose_it_is(monkeypatch: pytest.MonkeyPatch):
     Pauses(monkeypatch)
     shared = session(**{"X-Request-ID": "one"})
