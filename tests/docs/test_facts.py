@@ -230,6 +230,15 @@ def test_the_server_says_where_it_listens_unless_it_is_told():
     }
 
 
+@pytest.mark.parametrize(
+    "folder", ["src/oscine/engines", "src/oscine/synthesis", "src/oscine/http", "src/oscine/runpod"]
+)
+def test_every_file_of_a_room_that_has_many_is_told(folder):
+    page = (DOCS / "architecture.md").read_text()
+    files = [path.name for path in (ROOT / folder).rglob("*.py") if path.name != "__init__.py"]
+    assert [name for name in files if not re.search(rf"[`/]{re.escape(name)}`", page)] == []
+
+
 def test_every_call_of_the_engine_protocol_is_told():
     shown = next(block.text for block in blocks(DOCS / "architecture.md") if "close_lane" in block.text)
     told = {re.split(r"[ (]", line)[0] for line in shown.splitlines()}
