@@ -174,8 +174,8 @@ class TestOddWarnings:
             assert json.loads(answer.text.strip().splitlines()[-1][5:])["warnings"] == []
 
     def test_half_a_letter_is_replaced(self, house: House, gate: Gate):
-        says(gate, (RUNS, [piece(0, warnings=["a \ud800 b"])]), (OVER, [last(1)]))
-        assert house.bridge.speech(response_format="pcm").headers["x-oscine-warnings"] == "a %EF%BF%BD b"
+        says(gate, (RUNS, [piece(0, warnings=["a \ud800 b, 5%"])]), (OVER, [last(1)]))
+        assert house.bridge.speech(response_format="pcm").headers["x-oscine-warnings"] == "a %EF%BF%BD b, 5%25"
 
     def test_much_is_cut_between_two_letters(self, house: House, gate: Gate):
         says(gate, (RUNS, [piece(0, warnings=["й" * 600])]), (OVER, [last(1)]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.bridge.conftest import House
-from tests.bridge.house import BRIDGE, Bridge, bundled, endpoint_of, running
+from tests.bridge.house import BRIDGE, Bridge, Bundle, bundled, endpoint_of, node, running
 
 pytestmark = pytest.mark.long
 
@@ -106,6 +108,31 @@ def test_a_table_that_is_broken_is_an_error_that_says_where(start: Callable[...,
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "voices_json_broken"
     assert wrong in answer.json()["error"]["message"]
+
+
+LATER = """
+const { default: bridge } = await import(process.argv[1]);
+const [now, tables, told] = [Date.now(), JSON.parse(process.argv[2]), []];
+const get = async () => { const table = tables.shift(); if (!table) throw new Error("KV is gone"); return table; };
+for (const seconds of [0, 59, 61, 122]) {
+  Date.now = () => now + seconds * 1000;
+  const env = { OSCINE_API_KEYS: "x", RUNPOD_API_KEY: "y", RUNPOD_ENDPOINT_ID: "ep", VOICES: { get } };
+  const answer = await bridge.fetch(new Request("http://x/v1/audio/voices"), env, {});
+  told.push((await answer.json()).voices.map(({ id }) => id));
+}
+console.log(JSON.stringify(told));
+"""
+
+
+def test_a_table_is_read_again_after_a_minute(bundle: Bundle, tmp_path: Path):
+    """Where it cannot be, the one from before holds."""
+    script = tmp_path / "worker.mjs"
+    shutil.copy(bundle.script, script)
+    tables = json.dumps(['{"first": "heart"}', '{"second": "heart"}'])
+    done = subprocess.run(
+        [node(), "--input-type=module", "--eval", LATER, script, tables], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [["first"], ["first"], ["second"], ["second"]]
 
 
 @pytest.mark.parametrize("path", sorted(BRIDGE.glob("voices.*.json")), ids=lambda path: path.name)
