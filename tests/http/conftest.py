@@ -14,8 +14,8 @@ import pytest
 
 from oscine.config import Settings
 from oscine.engines.registry import Factory
+from oscine.http.readiness import State
 from oscine.http.serve import Server, listen, url_of
-from oscine.http.service import State
 from oscine.synthesis.studio import Studio
 
 PATIENCE_S: Final = 60.0
@@ -63,7 +63,7 @@ def is_ready(found: Running) -> Running:
     """Wait until the engine is loaded."""
     service = found.server.service
     until = time.monotonic() + PATIENCE_S
-    while service.state() is State.LOADING and time.monotonic() < until:
+    while service.readiness.state is State.LOADING and time.monotonic() < until:
         time.sleep(0.005)
     return found
 

@@ -85,8 +85,11 @@ class RateLimit:
             self._windows.hit(item, who)
 
 
-class Targets:
-    """Takes a request line with a whole address, as for a proxy (RFC 9112, section 3.2.2), for its path and host."""
+class AbsoluteTargets:
+    """Lets a request line hold a whole address, as clients send it to a proxy (RFC 9112, section 3.2.2).
+
+    Its path and host are used as if they had come in the usual places.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -106,11 +109,11 @@ _ABSOLUTE: Final = re.compile(rb"https?://(?P<authority>[^/]*)(?P<path>/.*)?", r
 
 
 class OwnPages:
-    """Keeps the pages of other origins from using a server that asks for no key.
+    """Keeps web pages of other origins from using a server that asks for no key.
 
-    A page may send any server a form, or JSON as text/plain, without being let in first, and a page whose name is
-    made to mean this machine after it was opened (DNS rebinding) counts as the server's own. A container cannot see
-    that only this machine reaches it, and has to be told by which names it is known.
+    CORS alone does not: a page may send a form, or JSON as text/plain, to any server without asking first, and a page
+    whose name is made to mean this machine after it was opened (DNS rebinding) counts as the server's own. A container
+    cannot see that only this machine reaches it, and has to be told by which names it is known.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, allowed: Sequence[str], names: Sequence[str] = ()) -> None:
@@ -181,7 +184,7 @@ async def needs_key(request: Request) -> None:
     request.state.key = request.app.state.service.keys.check(request.headers.get("authorization", ""))
 
 
-async def counts(request: Request) -> None:
+async def rate_limited(request: Request) -> None:
     """A dependency of routes whose use is limited; stands after `needs_key`."""
     address = request.client.host if request.client else "?"
     request.app.state.service.rate_limit.check(request.state.key or f"from {address}")

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from oscine.__about__ import __version__
 from oscine.http import health, models, page, speech, voices
-from oscine.http.access import OwnPages, Targets
-from oscine.http.body import Limits
+from oscine.http.access import AbsoluteTargets, OwnPages
+from oscine.http.body import BoundedRequests
 from oscine.http.errors import Cors, Unexpected, handle_errors
 from oscine.http.observe import Observe
 from oscine.http.protocol import most_connections
@@ -27,7 +27,7 @@ def create_app(service: Service) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, int]]:
-        threading.Thread(target=service.prepare, name="oscine-prepare", daemon=True).start()
+        threading.Thread(target=service.readiness.prepare, name="oscine-prepare", daemon=True).start()
         try:
             yield {"most_connections": most_connections(settings.max_requests)}
         finally:
@@ -44,12 +44,12 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     handle_errors(app)
-    for part in (speech.router, voices.lists, voices.router, models.router, health.router, page.router):
+    for part in (speech.router, voices.keyless, voices.router, models.router, health.router, page.router):
         app.include_router(part)
     # The last that is added is the first that a request meets.
     if not settings.api_keys and "*" not in settings.cors_origins:
         app.add_middleware(OwnPages, host=settings.host, allowed=settings.cors_origins, names=settings.allowed_hosts)
-    app.add_middleware(Limits, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.body_seconds)
+    app.add_middleware(BoundedRequests, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.body_seconds)
     app.add_middleware(Unexpected)
     if settings.cors_origins:
         app.add_middleware(
@@ -61,7 +61,7 @@ def create_app(service: Service) -> FastAPI:
             max_age=3600,
         )
     app.add_middleware(Observe, metrics=service.metrics)
-    app.add_middleware(Targets)
+    app.add_middleware(AbsoluteTargets)
     _describe(app, keyed=bool(settings.api_keys))
     return app
 
@@ -83,11 +83,11 @@ _SDK_HEADERS = (
     "openai-organization",
     "openai-project",
 )
-"""What OpenAI's JavaScript SDK sends from a page."""
+"""Headers that OpenAI's JavaScript SDK sends from a page."""
 
 
 def _describe(app: FastAPI, *, keyed: bool) -> None:
-    """Let `/openapi.json` know the shape of errors, and where a key belongs."""
+    """Have `/openapi.json` tell the shape of errors and, where the server is `keyed`, which routes need a key."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:

@@ -19,12 +19,15 @@ from oscine.http.protocol import HEADER_BYTES
 _LARGE: Final = 64 * 1024
 """Bytes from which on a body is parsed in a thread."""
 _AT_HAND_S: Final = 0.05
-"""What comes of an unread body in this time is dropped, and the connection stays."""
+"""Seconds that the rest of an unread body is waited for and dropped; if it is complete then, the connection stays."""
 _LINGER_S: Final = 2.0
-"""So long the rest of a larger one is taken and dropped, so that the client can read why it was refused."""
+"""Seconds that more of an unread body is taken and dropped before the connection is closed.
+
+A client that is cut off while it still sends would not read why it was refused.
+"""
 
 
-class Limits:
+class BoundedRequests:
     """Refuses headers that are too large, and a body that is too large or comes too slowly, while it is being read."""
 
     def __init__(self, app: ASGIApp, max_bytes: int, seconds: float) -> None:
@@ -79,9 +82,9 @@ class Limits:
             return message
 
         async def answering(message: Message) -> None:
-            """Close the connection after an answer that did not wait for the body, but let the client read it.
+            """Send the answer, and close the connection where the body was not read to its end.
 
-            One that waits for 100 Continue sends no body any more.
+            A client that was waiting for 100 Continue sends no body any more, so there is nothing to wait for.
             """
             nonlocal closing
             starts = message["type"] == "http.response.start"
@@ -109,7 +112,7 @@ def _size_of_head(scope: Scope) -> int:
 
 
 async def _rest(receive: Receive, seconds: float) -> bool:
-    """Take and drop what is left of a body; whether all of it came in that time."""
+    """Take and drop what is left of a body for some seconds; returns whether that was all of it."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive()).get("more_body", False):

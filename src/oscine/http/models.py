@@ -53,7 +53,7 @@ def _found(service: Service) -> tuple[str, ...]:
 def _is_ready(service: Service, name: str) -> bool:
     try:
         return service.studio.registry.get(name).missing() is None
-    except Exception:  # of others' engines: whatever it is, such an engine does not speak
+    except Exception:  # an engine of another package may raise anything; it cannot speak then
         return False
 
 

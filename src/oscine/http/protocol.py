@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, with a time limit for headers and errors that look like all others."""
+"""HTTP/1.1 as uvicorn speaks it, with limits on time, size and connections, and errors in OpenAI's shape."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from oscine.errors import InvalidRequest, OscineError
 from oscine.http.errors import Refused, error_object
 
 HEADER_S: Final = 20.0
-"""So long a client may take for its request line and headers."""
+"""Seconds that a client may take to send its request line and headers."""
 HEADER_BYTES: Final = 32 * 1024
-"""So large they may be."""
+"""Bytes that the request line and headers may have."""
 _FILES_OF_A_PLACE: Final = 2
-"""So many files, beside its connection, a speech request may have open."""
+"""Files that a speech request may have open beside its connection."""
 _FILES_OF_OTHERS: Final = 32
-"""So many all else has open: the log, the sockets that listen, what the engine reads."""
+"""Files that everything else has open: the log, the listening sockets, what the engine reads."""
 _TURNED_AWAY: Final = 16
-"""So many connections are told at once that there are too many; further ones are dropped without a word."""
+"""Connections above the limit that are answered with an error at the same time; any more are dropped unanswered."""
 _TURN_AWAY_S: Final = 1.0
-"""So long one that is told so may take to read it."""
+"""Seconds that such a client may take to read the error before its connection is closed."""
 _FULL: Final = Refused(
     HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections are open; try again later.", headers={"retry-after": "5"}
 )
 _SEND_BUFFER_BYTES: Final = 64 * 1024
-"""What the kernel keeps for a client that reads slowly; left to itself it takes megabytes, minutes of an MP3."""
+"""What the kernel holds for a client that reads slowly; by default that can be megabytes, which is minutes of MP3."""
 _WRITE_BUFFER_BYTES: Final = 32 * 1024
-"""What waits beside it before the sound is made no further."""
+"""What may wait for the kernel's buffer before the server stops taking sound from the request's thread."""
 _LOOK_S: Final = 0.2
-"""So often it is asked whether a client that sends nothing more is still there."""
+"""Seconds between two looks whether a client that has closed its sending half is still there."""
 _SOON_S: Final = 5.0
-"""So long the first sound may take for a client that sends nothing more and cannot be asked."""
+"""Seconds that the first sound may take for such a client where it speaks HTTP/1.0, and so cannot be asked."""
 
 
 def most_connections(places: int) -> int:
-    """So many connections may be open at once that `places` speech requests still find all the files they need."""
+    """How many connections may be open at once so that `places` speech requests still find the files that they need."""
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
@@ -53,7 +53,7 @@ def most_connections(places: int) -> int:
 
 
 class Protocol(H11Protocol):
-    """A connection."""
+    """One connection of a client."""
 
     _header_timer: asyncio.TimerHandle | None = None
     _only_reads = False
@@ -77,7 +77,7 @@ class Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._turned_away:  # closed while there is something unread, the client would lose the answer
+        if self._turned_away:  # taken and dropped: closing with something unread would lose the client its answer
             return
         if self._header_timer is None and self._between_requests():
             self._wait_for_header()
@@ -86,12 +86,12 @@ class Protocol(H11Protocol):
             self._stop_waiting()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio closes the connection where it is not True
-        """The client sends nothing more; whether it is still answered.
+        """The client closed its sending half; returns whether it is still answered.
 
-        It has gone as a rule, but some clients only say that this was all, and read on. Which of the two it is shows
-        when something is sent: whoever has gone refuses it. Before the first sound that is a 100 Continue, which every
-        client of HTTP/1.1 must read and may ignore (RFC 9110, section 15.2). One of HTTP/1.0 cannot be asked, and has
-        to be answered soon.
+        Most such clients have gone, but some only say that their request is complete, and read on. Which of the two it
+        is shows when something is sent: the system of a client that has gone refuses it. Before the first sound that is
+        a 100 Continue, which every client of HTTP/1.1 must read and may ignore (RFC 9110, section 15.2). A client of
+        HTTP/1.0 cannot be asked, and is given up unless its answer begins soon.
         """
         if self._turned_away or self._between_requests() or self.cycle.more_body:
             return False
@@ -148,7 +148,7 @@ class Protocol(H11Protocol):
         self.transport.write(self.conn.send(h11.EndOfMessage()))
 
     def _look(self) -> None:
-        """Whether what was sent to a client that only reads came back."""
+        """Close the connection if what was sent to a client that only reads was refused; else look again later."""
         if self.transport.is_closing():
             return
         connection: socket.socket = self.transport.get_extra_info("socket")
@@ -158,7 +158,7 @@ class Protocol(H11Protocol):
             self.loop.call_later(_LOOK_S, self._look)
 
     def _give_up(self) -> None:
-        """Leave a client that cannot be asked whether it is still there."""
+        """Close the connection of a client that cannot be asked, unless its answer has begun."""
         if not self.cycle.response_started:
             self.transport.abort()
 

@@ -25,7 +25,7 @@ from oscine.synthesis.studio import Studio
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_S: Final = 75
-"""So long a connection may be idle; longer than the pools of most clients, which then never meet a closed one."""
+"""Seconds that a connection may be idle: longer than most clients keep one, so that none finds its own closed."""
 _BACKLOG: Final = 128
 """Connections that wait to be accepted; asyncio also accepts so many in one go."""
 

@@ -14,7 +14,6 @@ from oscine.errors import Busy
 from oscine.http.access import Keys, RateLimit
 from oscine.http.metrics import Metrics
 from oscine.http.readiness import Readiness
-from oscine.http.readiness import State as State
 from oscine.synthesis.studio import Studio
 
 
@@ -83,7 +82,7 @@ class Service:
     def of(cls, studio: Studio) -> Service:
         """A service of a studio. Raises InvalidRequest for a setting that cannot be."""
         settings = studio.settings
-        studio.rest_s = REST_S  # requests come all the time, and each would have the engine loaded anew
+        studio.rest_s = REST_S  # else each of the requests that go on coming would have a broken engine loaded anew
         places, metrics = Places(settings.max_requests), Metrics()
         metrics.active.set_function(lambda: places.active)
         metrics.queue.set_function(lambda: places.waiting)
@@ -98,14 +97,6 @@ class Service:
             readiness=Readiness(studio),
         )
 
-    def prepare(self) -> None:
-        """See `Readiness.prepare`."""
-        self.readiness.prepare()
-
-    def state(self) -> State:
-        """How far the engine is that answers when none is asked for; never waits."""
-        return self.readiness.state
-
     def end(self) -> None:
         """Stop the engines for good, in what is left of the time to finish."""
         left_s = self.settings.drain_seconds if self.stop_by is None else self.stop_by - time.monotonic()
@@ -113,6 +104,6 @@ class Service:
 
 
 REST_S: Final = 10.0
-"""So long an engine that failed is left alone; `Retry-After` says the same."""
+"""Seconds before an engine that failed is loaded again; `Retry-After` of such an answer says the same."""
 _LEAST_S: Final = 1.0
-"""So long an engine that is idle needs at most to be freed."""
+"""Seconds that freeing an idle engine may take, even where the time to finish is over."""

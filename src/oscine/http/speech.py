@@ -20,7 +20,7 @@ from oscine.audio.formats import Format
 from oscine.delivery.stream import Opening
 from oscine.errors import InvalidRequest, OscineError
 from oscine.http import sse
-from oscine.http.access import counts, needs_key
+from oscine.http.access import needs_key, rate_limited
 from oscine.http.body import json_object
 from oscine.http.errors import UNEXPECTED, Refused, error_object
 from oscine.http.leaving import STOPPING, ClientLeft, ClientStalled, UntilLeft
@@ -28,7 +28,7 @@ from oscine.http.schema import ERRORS, SPEECH
 from oscine.http.service import Service
 from oscine.synthesis.result import Report
 
-router = APIRouter(dependencies=[Depends(needs_key), Depends(counts)], tags=["speech"])
+router = APIRouter(dependencies=[Depends(needs_key), Depends(rate_limited)], tags=["speech"])
 
 CLIENT_LEFT: Final = 499
 """nginx's status for a request whose client closed the connection; nobody reads it."""

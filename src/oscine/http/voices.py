@@ -18,7 +18,7 @@ from starlette.responses import Response
 from oscine.audio.formats import Format
 from oscine.engines.protocol import EngineInfo, Preset
 from oscine.errors import InvalidRequest, NotAvailable
-from oscine.http.access import counts, needs_key
+from oscine.http.access import needs_key, rate_limited
 from oscine.http.schema import ERRORS, KEYED, VOICE_UPLOAD
 from oscine.http.service import Service
 from oscine.voices.library import RECORDING, UPLOAD, VoiceFile
@@ -38,12 +38,12 @@ _FORM: Final = (
     "The body must be a multipart form with audio_sample, a recording, and name: voices are made from recordings here."
 )
 
-lists = APIRouter(tags=["voices"])
+keyless = APIRouter(tags=["voices"])
 """Routes that need no key: clients ask for them without one."""
 router = APIRouter(dependencies=[Depends(needs_key)], tags=["voices"])
 
 
-@lists.get("/v1/audio/voices", operation_id="listVoices", summary="List the voices")
+@keyless.get("/v1/audio/voices", operation_id="listVoices", summary="List the voices")
 async def list_voices(
     request: Request,
     engine: Annotated[str | None, Query(description="whose voices; else the default engine's")] = None,
@@ -73,7 +73,7 @@ async def list_voices(
     "/v1/audio/voices",
     operation_id="createVoice",
     summary="Keep a recording as a voice",
-    dependencies=[Depends(counts)],
+    dependencies=[Depends(rate_limited)],
     openapi_extra=VOICE_UPLOAD,
     responses=_KEPT,
 )
