@@ -19,7 +19,7 @@ def has_room_tone(sound: Samples, sample_rate: int) -> bool:
     whole = len(sound) // frame * frame
     if whole < _LEAST_FRAMES * frame:
         return False
-    power = np.square(sound[:whole], dtype=np.float64).reshape(-1, frame).mean(axis=1)
+    power = np.square(_centred(sound[:whole]), dtype=np.float64).reshape(-1, frame).mean(axis=1)
     mean = float(power.mean())
     return mean > _AUDIBLE and bool((power > mean / _STEADY).all() and (power < mean * _STEADY).all())
 
@@ -27,9 +27,10 @@ def has_room_tone(sound: Samples, sample_rate: int) -> bool:
 def room_tone(sound: Samples, n: int) -> Samples:
     """`n` samples that sound as the noise in `sound` does, as loud: grains of it, overlapped with equal power.
 
-    The same arguments give the same samples.
+    An offset of `sound` from zero is no part of it: grains would add up to twice as much. The same arguments give the
+    same samples.
     """
-    half = len(sound) // 4
+    sound, half = _centred(sound), len(sound) // 4
     if n <= 0 or half == 0:
         return np.zeros(max(0, n), np.float32)
     window = np.sin(np.pi * (np.arange(2 * half) + 0.5) / (2 * half)).astype(np.float32)
@@ -39,6 +40,10 @@ def room_tone(sound: Samples, n: int) -> Samples:
         grain = chance.randrange(len(sound) - 2 * half + 1)
         tone[start : start + 2 * half] += window * sound[grain : grain + 2 * half]
     return tone[half : half + n]
+
+
+def _centred(sound: Samples) -> Samples:
+    return sound - sound.mean() if len(sound) else sound
 
 
 _FRAME_S: Final = 0.01
