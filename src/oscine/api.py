@@ -50,10 +50,17 @@ class Saved:
 class Oscine:
     """Text to speech. Loads its engine once, at the first word; close it, or use it with `with`, to free it early.
 
-    Options are those of a request (docs/request.md): `voice`, `voices`, `speed`, `seed`, `language`, `loudness`,
-    `pronunciations` and so on; those given here hold for every call that does not give its own. `lexicon` is a
-    Lexicon, a mapping of words to their spoken form, or the path of a file. Raises InvalidRequest for an option that
-    does not exist.
+    Threads may share it. Raises InvalidRequest for an option that does not exist and for a lexicon that cannot be read.
+
+    Args:
+        settings: What the deployment decides; without them, what its environment variables say (docs/settings.md).
+        studio: Engines, voices and finished pieces to share with others; it has settings of its own, and these are not
+            used. Without it there is one of its own.
+        lexicon: How words are spoken: a Lexicon, a mapping of words to their spoken form, or the path of a file with a
+            line `word = spoken form` for each.
+        rules: Which text rules are applied (docs/text.md); without them, all.
+        **options: Fields of a request under any of their names (docs/request.md): `voice`, `voices`, `speed`, `seed`,
+            `language`, `loudness`, `pronunciations` and so on. They hold for every call that does not give its own.
     """
 
     def __init__(
@@ -107,7 +114,14 @@ class Oscine:
     ) -> Speech:
         """Speak `text` and return all of it, mastered over the whole.
 
-        Raises InvalidRequest that names the field, NotAvailable, SynthesisFailed, Cancelled.
+        Raises InvalidRequest that names the field, NotAvailable, Busy, SynthesisFailed, Cancelled.
+
+        Args:
+            text: The text, or an iterator of strings that are still being written.
+            lexicon: How words are spoken in this call, instead of the lexicon of the class.
+            rules: Which text rules are applied in this call, instead of those of the class.
+            cancel: Stops the call from another thread; it then raises Cancelled.
+            **options: Fields of the request; each comes before the one of the class.
         """
         cancel = cancel or Cancel()
         plan = self._plan(text, dict(options), lexicon, rules)
@@ -136,7 +150,20 @@ class Oscine:
 
         Memory stays small, and a run that was killed goes on where it was. Without `seed`, a path that was written
         before keeps the seed it had, so that only what changed is spoken again. Raises InvalidRequest, NotAvailable,
-        SynthesisFailed, DeliveryFailed; then `path` is what it was before.
+        Busy, SynthesisFailed, DeliveryFailed, Cancelled; then `path` is what it was before.
+
+        Args:
+            text: The text, or an iterator of strings that are still being written.
+            path: The audio file. Its ending says its format, unless the option `format` does.
+            captions_path: Captions as well, into a file that ends in `.srt` or `.vtt`.
+            bitrate: bit/s of a format that has a bit rate; without it, the engine's or the format's usual one.
+            tags: Whether the file says that it is synthetic speech, and by which engine and voice.
+            title: The title in its tags; without it, the file's name.
+            lexicon: How words are spoken in this call, instead of the lexicon of the class.
+            rules: Which text rules are applied in this call, instead of those of the class.
+            on_progress: Called after each piece with how far it is, in the thread of the call.
+            cancel: Stops the call from another thread; it then raises Cancelled.
+            **options: Fields of the request; each comes before the one of the class.
         """
         path = Path(path)
         targets = [(path, "output")]
@@ -164,8 +191,16 @@ class Oscine:
     ) -> Saved:
         """Like `save`, for what `SpeechRequest.parse` made of a request from outside: `<name>.<format>` in `folder`.
 
-        The format is the one asked for, else the engine's own. A name that was written before keeps its seed. `field`:
-        what errors call the place; for that of a setting they do not tell where it is.
+        A name that was written before keeps its seed.
+
+        Args:
+            request: The request. Its format is the one that it asks for, else the engine's own.
+            folder: Where the file goes.
+            name: The file's name without its ending.
+            field: What errors call the file. Where that is the name of a setting, they do not say where it lies.
+            warnings: Those that `SpeechRequest.parse` gave, for the report.
+            on_progress: Called after each piece with how far it is, in the thread of the call.
+            cancel: Stops the call from another thread; it then raises Cancelled.
         """
         plan = self._studio.plan(request, lexicon=self._lexicon, rules=self._rules, warnings=warnings)
         chosen = file_format(request.format or plan.info.default_format)
@@ -183,7 +218,10 @@ class Oscine:
         on_progress: OnProgress | None,
         cancel: Cancel,
     ) -> Saved:
-        """Speak a plan into the first of `targets`; captions go into the second. Without `title` there are no tags."""
+        """Speak a plan into the first of `targets`, each a path and the field that it came from.
+
+        Captions go into the second. `bitrate` is in bit/s. Without `title` there are no tags.
+        """
         path, field = targets[0]
         name = str(path.absolute())
         if plan.request.seed is None:
@@ -232,9 +270,17 @@ class Oscine:
     def stream(
         self, text: Text, *, lexicon: Words | None = None, rules: Rules | None = None, **options: Unpack[Options]
     ) -> Stream[Waveform]:
-        """Speak `text` and yield its sound while it is made; `text` may itself still be arriving.
+        """Speak `text` and yield its sound while it is made.
 
-        Checks the request before it returns. Raises InvalidRequest, NotAvailable at once, SynthesisFailed midway.
+        Checks the request before it returns. Raises InvalidRequest, NotAvailable and Busy at once, SynthesisFailed
+        midway.
+
+        Args:
+            text: The text, or an iterator of strings that are still being written: each sentence is spoken as soon as
+                it is complete.
+            lexicon: How words are spoken in this call, instead of the lexicon of the class.
+            rules: Which text rules are applied in this call, instead of those of the class.
+            **options: Fields of the request; each comes before the one of the class.
         """
         plan = self._plan(text, dict(options), lexicon, rules, stream=True)
         track, job = self._listen(plan, None)
@@ -253,7 +299,17 @@ class Oscine:
         rules: Rules | None = None,
         **options: Unpack[Options],
     ) -> Stream[bytes]:
-        """Like `stream`, as the bytes of an audio file that can be played while it arrives; mp3 without `format`."""
+        """Like `stream`, as the bytes of an audio file that can be played while it arrives.
+
+        Args:
+            text: The text, or an iterator of strings that are still being written.
+            bitrate: bit/s of a format that has a bit rate; without it, the engine's or the format's usual one.
+            tags: Whether the file says that it is synthetic speech, and by which engine and voice.
+            title: The title in its tags; without it, there is none.
+            lexicon: How words are spoken in this call, instead of the lexicon of the class.
+            rules: Which text rules are applied in this call, instead of those of the class.
+            **options: Fields of the request; each comes before the one of the class. Without `format` it is mp3.
+        """
         given = dict(options)
         wanted, usual = _taken(given, "format"), _taken(dict(self._options), "format")
         chosen = stream_format(usual if wanted is None else wanted)

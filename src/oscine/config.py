@@ -20,7 +20,7 @@ def _expand(value: object) -> object:
         return value
     try:
         return Path(value).expanduser()
-    except RuntimeError:  # nobody here is called so
+    except RuntimeError:  # `~name` of a user that this machine does not have
         raise ValueError("no such home folder") from None
 
 
@@ -29,7 +29,7 @@ def _names(value: object) -> object:
 
 
 def _keys(value: object) -> object:
-    """Commas alone are a mistake that would leave a server open to all."""
+    """At least one key: a list of none, such as `,`, is a mistake that would leave the server open to everybody."""
     keys = _names(value)
     if isinstance(value, str) and not keys:
         raise ValueError("no key")
@@ -45,7 +45,7 @@ def _bits(value: object) -> object:
 
 
 def _address(value: object) -> object:
-    """The address of a store: no user, no query, which would be a secret or a mistake."""
+    """The address of an object store, without user, query and fragment: they would be a secret or a mistake."""
     if not isinstance(value, str):
         return value
     try:
@@ -61,7 +61,7 @@ def _address(value: object) -> object:
 
 
 def _inside(value: object) -> object:
-    """What keys in a store begin with, without slashes around it; `.` and `..` would lead elsewhere."""
+    """A prefix of keys in an object store, without slashes around it; `.` and `..` would lead out of it."""
     if not isinstance(value, str):
         return value
     parts = value.strip("/").split("/")
@@ -121,7 +121,8 @@ class Settings(BaseModel):
     max_result_mb: float = Field(
         default=9.5, validation_alias="OSCINE_MAX_RESULT_MB", gt=0, le=20, description="a number of megabytes up to 20"
     )
-    """What the platform takes of a job's result; larger ones go to the object store or stay on the volume."""
+    """Megabytes that the platform takes of a job's result; a larger one goes to the object store or stays on the
+    volume."""
     worker_jobs: int | None = Field(
         default=None, validation_alias="OSCINE_WORKER_JOBS", ge=1, le=256, description="a number of jobs from 1 to 256"
     )
@@ -129,14 +130,15 @@ class Settings(BaseModel):
     cleanup_days: float = Field(
         default=2, validation_alias="CLEANUP_DAYS", ge=0, description="a number of days, 0 or more"
     )
-    """Finished pieces and temporary output older than this go."""
+    """Days after which finished pieces and temporary output that nobody used are removed."""
     spool_max_gb: float = Field(
         default=4, validation_alias="OSCINE_SPOOL_MAX_GB", gt=0, description="a number of gigabytes above 0"
     )
-    """Disk that finished pieces may take before the oldest go."""
+    """Gigabytes of disk that finished pieces may take before the oldest are removed."""
     max_text_length: int = Field(
         default=100_000, validation_alias="MAX_TEXT_LENGTH", ge=0, description="a number of characters, 0 for no limit"
     )
+    """Characters of the longest text; 0: no limit."""
     default_sample_rate: int | None = Field(
         default=None,
         validation_alias="DEFAULT_SAMPLE_RATE",
@@ -144,7 +146,7 @@ class Settings(BaseModel):
         le=48_000,
         description="a rate in Hz from 8000 to 48000",
     )
-    """Hz of the result; None: the engine's."""
+    """Sample rate of the result in Hz; None: the engine's."""
     max_chunk_chars: int | None = Field(
         default=None,
         validation_alias="MAX_CHUNK_CHARS",
@@ -152,6 +154,7 @@ class Settings(BaseModel):
         le=1000,
         description="a number of characters from 50 to 1000",
     )
+    """Characters of the longest piece, where the engine's own limit is not lower; None: the engine's."""
     min_last_chunk_chars: int | None = Field(
         default=None,
         validation_alias="MIN_LAST_CHUNK_CHARS",
@@ -159,6 +162,7 @@ class Settings(BaseModel):
         le=1000,
         description="a number of characters from 0 to 1000",
     )
+    """A last piece with fewer characters joins the one before it; None: the engine's."""
     chunk_silence_ms: int | None = Field(
         default=None,
         validation_alias="CHUNK_SILENCE_MS",
@@ -168,9 +172,11 @@ class Settings(BaseModel):
     )
     """Pause between pieces in ms; None: by punctuation."""
     default_speaker: str | None = Field(default=None, validation_alias="DEFAULT_SPEAKER")
+    """The voice that speaks when a request names none; None: the engine's."""
     default_cfg_scale: float | None = Field(
         default=None, validation_alias="DEFAULT_CFG_SCALE", gt=0, le=10, description="a number above 0, at most 10"
     )
+    """Guidance where a request has no `cfg_scale`; None: the engine's."""
 
     model_path: str = Field(default="vibevoice/VibeVoice-7B-hf", validation_alias="MODEL_PATH")
     """VibeVoice's weights: a name on the Hugging Face Hub, or a folder."""
@@ -183,25 +189,25 @@ class Settings(BaseModel):
     vibevoice_lanes: int | None = Field(
         default=None, validation_alias="OSCINE_VIBEVOICE_LANES", ge=1, le=512, description="a number from 1 to 512"
     )
-    """Takes that VibeVoice speaks at once; None: as many as the memory holds."""
+    """Utterances that VibeVoice speaks at once; None: as many as the memory holds."""
     vibevoice_sde: bool = Field(default=False, validation_alias="OSCINE_VIBEVOICE_SDE", description="true or false")
-    """Whether its sampler adds noise at each step, as in the model's first demos."""
+    """Whether VibeVoice's sampler adds noise at each step, as in the model's first demos."""
     vibevoice_compile: bool = Field(
         default=False, validation_alias="OSCINE_VIBEVOICE_COMPILE", description="true or false"
     )
-    """Whether its frames are compiled: minutes at the start, and faster from then on."""
+    """Whether VibeVoice's frames are compiled: minutes at the start, and faster from then on."""
     vibevoice_token_guidance: bool = Field(
         default=False, validation_alias="OSCINE_VIBEVOICE_TOKEN_GUIDANCE", description="true or false"
     )
-    """Whether guidance acts on the choice of its tokens too, as in transformers' `generate()`."""
+    """Whether guidance acts on the choice of VibeVoice's tokens too, as in transformers' `generate()`."""
     checkpoints_dir: Folder | None = Field(default=None, validation_alias="CHECKPOINTS_DIR", description=_FOLDER)
     """Where IndexTTS-2's files lie; see `indextts_checkpoints`."""
     model_repo: str = Field(default="IndexTeam/IndexTTS-2", validation_alias="MODEL_REPO")
-    """Where they come from: a name on the Hugging Face Hub."""
+    """Where IndexTTS-2's files come from: a name on the Hugging Face Hub."""
     indextts25_dir: Folder | None = Field(default=None, validation_alias="OSCINE_INDEXTTS25_DIR", description=_FOLDER)
     """Where IndexTTS-2.5's files lie; see `indextts25_checkpoints`."""
     indextts25_repo: str = Field(default="IndexTeam/IndexTTS-2.5", validation_alias="OSCINE_INDEXTTS25_REPO")
-    """Where they come from: a name on the Hugging Face Hub."""
+    """Where IndexTTS-2.5's files come from: a name on the Hugging Face Hub."""
     use_fp16: bool = Field(default=False, validation_alias="USE_FP16", description="true or false")
     """Whether IndexTTS computes with half precision where it can."""
     use_deepspeed: bool = Field(default=False, validation_alias="USE_DEEPSPEED", description="true or false")
@@ -244,30 +250,38 @@ class Settings(BaseModel):
     max_body_mb: float = Field(
         default=16, validation_alias="OSCINE_MAX_BODY_MB", gt=0, description="a number of megabytes above 0"
     )
+    """Megabytes of the largest body of a request to the server."""
     body_seconds: float = Field(default=120, validation_alias="OSCINE_BODY_SECONDS", gt=0, description=_SECONDS)
-    """So long a request's body may take to arrive."""
+    """Seconds that a request's body may take to arrive."""
     wait_seconds: float = Field(default=120, validation_alias="OSCINE_WAIT_SECONDS", gt=0, description=_SECONDS)
-    """So long a request waits for its first sound."""
+    """Seconds that a request waits for its first sound before it is refused."""
     stall_seconds: float = Field(default=300, validation_alias="OSCINE_STALL_SECONDS", gt=0, description=_SECONDS)
-    """A client that takes nothing for so long is left."""
+    """Seconds after which a client that takes nothing of its answer is disconnected."""
     drain_seconds: float = Field(default=30, validation_alias="OSCINE_DRAIN_SECONDS", gt=0, description=_SECONDS)
-    """So long a server that was asked to stop goes on with what is running."""
+    """Seconds that a server which was asked to stop goes on with what is running."""
     log_text: bool = Field(default=False, validation_alias="OSCINE_LOG_TEXT", description="true or false")
     """Whether the server's log holds the text of requests."""
 
     s3_endpoint_url: Address | None = Field(default=None, validation_alias="S3_ENDPOINT_URL", description=_ADDRESS)
     """Where the object store is; with `s3_region` alone: AWS."""
     s3_access_key_id: str | None = Field(default=None, validation_alias="S3_ACCESS_KEY_ID")
+    """The object store's key."""
     s3_secret_access_key: SecretStr | None = Field(default=None, validation_alias="S3_SECRET_ACCESS_KEY")
+    """The secret that belongs to it."""
     s3_bucket_name: str | None = Field(default=None, validation_alias="S3_BUCKET_NAME")
+    """The bucket; None: it is in the address."""
     s3_region: str | None = Field(default=None, validation_alias="S3_REGION")
+    """The region that requests are signed for; None: what the address tells."""
     bucket_endpoint_url: Address | None = Field(
         default=None, validation_alias="BUCKET_ENDPOINT_URL", description=_ADDRESS
     )
-    """RunPod's name for the same, which may hold the bucket in its host or its path; the name with S3 comes first."""
+    """RunPod's variable for `s3_endpoint_url`, which comes first; it may hold the bucket in its host or its path."""
     bucket_access_key_id: str | None = Field(default=None, validation_alias="BUCKET_ACCESS_KEY_ID")
+    """RunPod's variable for `s3_access_key_id`, which comes first."""
     bucket_secret_access_key: SecretStr | None = Field(default=None, validation_alias="BUCKET_SECRET_ACCESS_KEY")
+    """RunPod's variable for `s3_secret_access_key`, which comes first."""
     bucket_name: str | None = Field(default=None, validation_alias="BUCKET_NAME")
+    """RunPod's variable for `s3_bucket_name`, which comes first."""
     store_url: str | None = Field(default=None, validation_alias="OSCINE_STORE_URL")
     """An object store of another kind, or a folder: `gs://`, `az://`, `file:///`."""
     s3_required: bool = Field(default=False, validation_alias="S3_REQUIRED", description="true or false")
@@ -279,17 +293,17 @@ class Settings(BaseModel):
         le=WEEK_SECONDS,
         description=f"a number of seconds from 1 to {WEEK_SECONDS}",
     )
-    """So long a link can be used."""
+    """Seconds that a link to a result can be used."""
     s3_prefix: Annotated[str, BeforeValidator(_inside)] = Field(
         default="", validation_alias="S3_PREFIX", description="a path without . and .. in it"
     )
-    """What all keys begin with; nothing outside is read or written."""
+    """What all keys in the object store begin with; nothing outside of it is read or written."""
     s3_timeout_seconds: float = Field(default=60, validation_alias="S3_TIMEOUT_SECONDS", gt=0, description=_SECONDS)
-    """So long a request to the store is tried again; half of it is what one may take."""
+    """Seconds in which a request to the object store is tried again; one attempt may take half of them."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """Read the settings. Raises InvalidRequest that names the variable and what it takes."""
+        """The settings of an environment. Raises InvalidRequest that names the variable and what it takes."""
         wanted = {field.validation_alias for field in cls.model_fields.values()}
         given = {name: value.strip() for name, value in environ.items() if name in wanted and value.strip()}
         try:

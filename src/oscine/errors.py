@@ -9,7 +9,13 @@ from __future__ import annotations
 
 
 class OscineError(Exception):
-    """Base of every error that Oscine raises on purpose."""
+    """Base of every error that Oscine raises on purpose.
+
+    Attributes:
+        message: One sentence that names the field and the way out.
+        param: The request's field or the setting that it is about; None where it is about none.
+        code: A word for programs, such as `voice_not_found`; None where there is none.
+    """
 
     http_status: int = 500
     """HTTP status code of the answer."""
@@ -26,7 +32,7 @@ class OscineError(Exception):
 
 
 class InvalidRequest(OscineError):
-    """The wish itself is wrong: a field's type, range or combination, or input that cannot be read."""
+    """The request itself is wrong: a field's type, range or combination, or input that cannot be read."""
 
     http_status = 400
     type = "invalid_request_error"
@@ -34,7 +40,7 @@ class InvalidRequest(OscineError):
 
 
 class NotAvailable(OscineError):
-    """The wish is fine, but something it needs is not installed, not downloaded or not found here."""
+    """The request is fine, but something it needs is not installed, not downloaded or not found here."""
 
     http_status = 404
     type = "invalid_request_error"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def install_command(extra: str) -> str:
-    """What installs an extra of this package where the program runs.
+    """The command that installs an extra of this package into the environment that runs.
 
-    The environment that `make say` and `make serve` use has no pip, and make has a target for it. That of the tests
-    has what its lock says; what is told there is what every other installation tells.
+    The environment of `make say` and `make serve` has no pip, so there it is a target of make. In the environment of
+    the tests it is pip's command, as in every installation of a user.
     """
     environment = Path(sys.prefix)
     if (environment / "ready-core").exists() and not (environment / "ready-dev").exists():

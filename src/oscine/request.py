@@ -31,7 +31,7 @@ ENGINE_OPTIONS = frozenset(
 """Fields that only some engines use; one that has no use for them says so in a warning."""
 
 RECORDING_OPTIONS = frozenset({"emo_audio_prompt"})
-"""Those of them that name a recording of the library; engines get it as a `Prompt`."""
+"""The fields of `ENGINE_OPTIONS` that name a recording of the library; engines get it as a `Prompt`."""
 
 MAX_EMO_TEXT = 500
 """Characters of `emo_text`: a mood is told in a sentence or two, and a language model reads it."""
@@ -122,10 +122,10 @@ class Options(TypedDict, total=False):
 
 
 class SpeechRequest(BaseModel):
-    """What shall be spoken, by whom and how.
+    """What is to be spoken, by which voice and how.
 
-    Field names and limits are those of docs/request.md; a field that is None is decided later. `text` is checked for
-    content where it is planned: how much may be said is a setting.
+    Each field's `description` says what it takes, and docs/request.md what it does. A field that is None is decided by
+    the settings or the engine. How long `text` may be is a setting, so that is checked where it is planned.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -141,9 +141,7 @@ class SpeechRequest(BaseModel):
     voice_audio: str | None = Field(None, description="a base64 string of an audio file")
     engine: str | None = Field(None, description="the name of an installed engine")
     model: str | None = Field(None, description="a string; an engine's name selects that engine")
-    format: (
-        Annotated[Literal["mp3", "opus", "aac", "flac", "wav", "pcm", "pcm_16"], BeforeValidator(_format_name)] | None
-    ) = Field(
+    format: Annotated[Literal[FormatName, "pcm_16"], BeforeValidator(_format_name)] | None = Field(
         None,
         validation_alias=AliasChoices("format", "response_format", "output_format"),
         description="one of " + ", ".join(FORMAT_NAMES),
@@ -217,7 +215,7 @@ def field_names() -> Mapping[str, str]:
 
 
 def check_options(options: Mapping[str, object]) -> None:
-    """Raises InvalidRequest for a keyword argument that is no field: misspelled, it would never be heard of again."""
+    """Raises InvalidRequest for a keyword argument that is no option: misspelled, it would do nothing, silently."""
     known = Options.__annotations__
     for name in options:
         if name not in known:
@@ -225,7 +223,7 @@ def check_options(options: Mapping[str, object]) -> None:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """What whoever wrote `name` may have meant, as the end of a sentence."""
+    """The end of a sentence about a `name` that is none of `known`: the nearest of them, or where they are listed."""
     from difflib import get_close_matches
 
     near = get_close_matches(name, list(known), n=1)
