@@ -38,3 +38,28 @@ def test_comparisons_are_no_tags(text: str) -> None:
 )
 def test_tags_are_not_spoken(text: str) -> None:
     assert [passage.text for passage in read([text])] == ["One two."]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("> [!NOTE]\n> One.\n\n> [!tip]- Two\n> Three.", ["Note:", "One.", "Tip: Two", "Three."]),
+        ("::: tip\nOne.\n:::\n\n:::note[Two]\nThree.\n:::\n::: {.x}\nFour.\n:::", ["One.", "Two.", "Three.", "Four."]),
+        (
+            "## One {#one}\n[TOC]\n[[toc]]\nTwo.\n[//]: # (x)\n[x]: <> (y)\n##Three\n\nFour.",
+            ["One.", "Two.", "Three.", "Four."],
+        ),
+        ("•\u00a0one\n· two\n- <i>No!</i>", ["one.", "two.", "No!"]),
+        ("One,\\\ntwo.", ["One,", "two."]),
+    ],
+)
+def test_marks_of_every_kind_of_markdown_go(text: str, said: list[str]) -> None:
+    assert [passage.text for passage in read([text])] == said
+
+
+@pytest.mark.parametrize("sign", ["⁂", "❦", "✽ ✽ ✽"])
+def test_an_ornament_parts_scenes(sign: str) -> None:
+    assert [(p.text, p.after.kind) for p in read([f"One.\n\n{sign}\n\nTwo."])] == [
+        ("One.", "chapter"),
+        ("Two.", "none"),
+    ]

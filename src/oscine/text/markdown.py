@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
+from oscine.text.formulas import plain_formulas
 from oscine.text.marks import SIGNS, masked
 
 Mark = Literal["text", "item", "title", "heading", "row", "rule", "gap", "nothing"]
@@ -28,7 +29,13 @@ def classify(line: str) -> tuple[Mark, str]:
         return "rule" if bare[:1] and bare[0] in _ACROSS else "gap", ""
     if _DEFINITION.match(bare):
         return "nothing", ""
+    if found := _ALERT.fullmatch(bare):
+        return "text", f"{found[1].capitalize()}: {found[2]}"
+    if found := _FENCED.fullmatch(bare):
+        title = found[1] or found[2]
+        return ("heading", title) if title else ("nothing", "")
     if found := _HEADING.match(bare):
+        bare = _HEADING_MARK.sub("", bare)
         mark: Mark = "title" if found[0].rstrip() == "#" else "heading"
         return mark, bare[found.end() :].rstrip("#").rstrip() if bare.endswith("#") and " #" in bare else bare[
             found.end() :
@@ -39,7 +46,8 @@ def classify(line: str) -> tuple[Mark, str]:
         return "item", bare[found.end() :]
     if found := _NUMBERED.match(bare):
         return "item", f"{found[1]}, {bare[found.end() :]}"
-    return "text", bare if quoted else line.rstrip()
+    line = bare if quoted else line.rstrip()
+    return "text", line[:-1] if line.endswith("\\") and not line.endswith("\\\\") else line
 
 
 def is_delimiter(line: str) -> bool:
@@ -66,6 +74,10 @@ def strip_inline(text: str) -> str:
     """The text without inline marks of Markdown and HTML: links and code keep their text, images their description."""
     if not _ANY.search(text):
         return text
+    if "\\" in text or "$" in text:
+        text = plain_formulas(text)
+    if "[[" in text:
+        text = _WIKI_LINK.sub(lambda found: "" if found[0][0] == "!" else found[2] or found[1], text)
     if "](" in text or "][" in text or "[^" in text:
         text = _IMAGE_REFERENCE.sub(r" \1 ", _IMAGE.sub(r" \1 ", text))
         text = _LINK.sub(r"\1", _LINK.sub(r"\1", text))
@@ -79,12 +91,24 @@ def strip_inline(text: str) -> str:
 _BAR: Final = re.compile(r"(?<!\\)\|")
 _RULE: Final = re.compile(
     r"(?:\*[ \t]*+){3,}+|(?:-[ \t]*+){3,}+|(?:_[ \t]*+){3,}+|={3,}+|~{3,}+|`{3,}+|(?:[#+•·─━═][ \t]*+){3,}+"
+    r"|(?:[⁂❦❧☙✻✽◆◇★☆※][ \t]*+){1,9}+"
 )
-_ACROSS: Final = "*-_#+•·─━"
+_ACROSS: Final = "*-_#+•·─━⁂❦❧☙✻✽◆◇★☆※"
 """Signs of a rule; `=`, `~` and backticks only underline or enclose."""
-_DEFINITION: Final = re.compile(r"\[[^\[\]]{1,200}+\]:\s*+<?(?:https?:|ftp:|www\.|mailto:|/|\./|\.\./|#)")
-_HEADING: Final = re.compile(r"#{1,6}+(?:[ \t]++|$)")
-_BULLET: Final = re.compile(r"[-*+•‣◦▪●○–][ \t]++(?:\[[ xX]\][ \t]++)?(?=\S)|\[[ xX]\][ \t]++")
+_DEFINITION: Final = re.compile(
+    r"\[[^\[\]]{1,200}+\]:\s*+<?(?:https?:|ftp:|www\.|mailto:|/|\./|\.\./|#|>)|\[{1,2}toc\]{1,2}$", re.IGNORECASE
+)
+_ALERT: Final = re.compile(
+    r"\[!(note|tip|important|warning|caution|info|danger|abstract|question)\][+-]?\s*+(.*)", re.IGNORECASE
+)
+"""GitHub's and Obsidian's."""
+_FENCED: Final = re.compile(
+    r":{3,9}+ ?[a-z-]{0,20}+(?:\[([^\[\]]{1,100}+)\]| +(?!\{)(\S.{0,100}))?+(?: ?\{[^{}]{0,100}\})?"
+)
+"""The start and the end of a block between colons (Docusaurus, Pandoc), with its title."""
+_HEADING_MARK: Final = re.compile(r"(?<=\s)\{[#.][^{}]{1,80}+\}$")
+_HEADING: Final = re.compile(r"#{1,6}+(?:[ \t]++|$)|#{2,6}+(?=[^\W\d_])")
+_BULLET: Final = re.compile(r"[-*+•‣◦▪●○–·][ \t\xa0]++(?:\[[ xX]\][ \t]++)?(?=\S)|\[[ xX]\][ \t]++")
 _NUMBERED: Final = re.compile(r"(\d{1,3})[.)][ \t]++(?:\[[ xX]\][ \t]++)?(?=\S)")
 _FLAGS: Final = (
     "allowfullscreen|async|autofocus|autoplay|checked|compact|contenteditable|controls|crossorigin|default|defer|disabled|download|"
@@ -101,7 +125,8 @@ _BLOCK_TAG: Final = re.compile(
     rf"</?(?:br|p|div|li|ul|ol|tr|h[1-6]|hr|blockquote|table|section|article|header|footer|html|head|title|body|main|nav|aside|figure|figcaption|dl|dt|dd|pre){_ATTRIBUTES}",
     re.IGNORECASE,
 )
-_ANY: Final = re.compile(r"[*_`~<&\\\]]")
+_ANY: Final = re.compile(r"[*_`~<&\\\]$]|==")
+_WIKI_LINK: Final = re.compile(rf"!?\[\[([^\[\]|{SIGNS}]{{2,200}}+)(?:\|([^\[\]|]{{1,200}}+))?\]\](?!\()")
 _TARGET: Final = (
     rf"\([ ]?<?[^()\s<>{SIGNS}]*+(?:\([^()\s<>{SIGNS}]{{0,200}}+\)[^()\s<>{SIGNS}]{{0,500}}+)?+>?"
     rf"(?:[ ]{{1,3}}(?:\"[^\"{SIGNS}]{{0,200}}+\"|'[^'{SIGNS}]{{0,200}}+'))?[ ]?\)"
@@ -124,6 +149,7 @@ _INLINE: Final = re.compile(
     rf"|<(?P<auto>[^\s<>@]{{1,64}}+@[^\s<>@]{{1,255}}+)>|</?(?P<tag>{_ELEMENTS}){_ATTRIBUTES}"
     r"|<(?P<declared>!doctype\s[^<>]{1,300}+|\?xml\s[^<>]{1,300}+)>"
     r"|(?P<comment><!--(?:(?!-->|<!--)(?s:.))*+-->)"
+    r"|(?<![=\w])==(?P<marked>[^\s=](?:[^=\n]{0,300}+)(?<=\S))==(?![=\w])"
     r"|(?P<stars>\*++)|(?P<lines>_++)|(?P<strike>~~+)",
     re.IGNORECASE,
 )
@@ -142,6 +168,8 @@ def _inline(found: re.Match[str]) -> str:
         return found[0][1]
     if kind in ("comment", "declared"):
         return " "
+    if kind == "marked":
+        return found["marked"]
     if kind == "code":
         return found["code"].strip()
     if kind == "ticks":

@@ -130,6 +130,8 @@ def drop_footnotes(text: str) -> str:
 
 def drop_emoji(text: str) -> str:
     """Without emoji and pictographs; `©`, `®` and `™` stay, a keycap leaves its digit."""
+    if ":" in text:
+        text = _SHORTCODE.sub(" ", text)
     if text.isascii():
         return text
     text = _KEYCAP.sub(r"\1 ", text).replace("‼", "!").replace("⁉", "?!")
@@ -189,6 +191,8 @@ _UNITS: Final = (
 )
 _POWERS: Final = frozenset(_UNITS.split())
 """After these a raised number is a power."""
+_SHORTCODE: Final = re.compile(r"(?<!\S):(?=[a-z_+-]{0,29}[a-z1])[a-z0-9_+-]{2,30}:(?=\s|[.,!?)]|$)")
+"""`:smile:`, as chats and GitHub write emoji."""
 _KEYCAP: Final = re.compile("([0-9#*])\ufe0f?\u20e3")
 _EMOJI: Final = re.compile(
     "[\u200d\ufe0e\ufe0f\u20e3\u231a\u231b\u2328\u23cf\u23e9-\u23f3\u23f8-\u23fa\u24c2\u25a0-\u25ff\u2600-\u27bf\u2934\u2935\u2b00-\u2bff\u3030"
