@@ -11,18 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oscine.errors import NotAvailable
-from oscine.voices.aliases import MAX_BYTES, OPENAI_NAMES, Aliases, load_aliases, parse
+from oscine.voices.aliases import MAX_BYTES, OPENAI_NAMES, Aliases, parse
 
 
 def aliases_of(folder: Path, content: object) -> Aliases:
     text = content if isinstance(content, str) else json.dumps(content)
     (folder / "voices.json").write_text(text, encoding="utf-8")
-    return load_aliases(folder)
+    return aliases_in(folder)
+
+
+def aliases_in(home: Path) -> Aliases:
+    """The aliases of a folder, whose file was read."""
+    aliases = Aliases(home)
+    aliases.resolve("")
+    return aliases
 
 
 def test_without_a_file_openai_names_mean_the_default_voice(tmp_path: Path) -> None:
     for home in (tmp_path, tmp_path / "missing"):
-        aliases = load_aliases(home)
+        aliases = aliases_in(home)
         assert len(OPENAI_NAMES) == 13
         for name in OPENAI_NAMES:
             assert aliases.knows(name.upper())
@@ -51,7 +58,7 @@ def test_an_edited_file_counts_at_once(tmp_path: Path) -> None:
 
 def test_a_file_saved_by_windows_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / "voices.json").write_bytes(b'\xef\xbb\xbf{"nova": "Anna"}\r\n')
-    assert load_aliases(tmp_path).resolve("nova") == "Anna"
+    assert aliases_in(tmp_path).resolve("nova") == "Anna"
 
 
 def test_a_name_mapped_to_itself_is_the_voice_of_that_name(tmp_path: Path) -> None:
@@ -97,11 +104,11 @@ def test_a_broken_file_is_one_sentence_that_names_it_and_what_to_repair(tmp_path
 def test_a_file_that_is_not_utf8_or_not_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "voices.json").write_bytes(b'{"nova": "\xff"}')
     with pytest.raises(NotAvailable, match=r"voices\.json.*UTF-8"):
-        load_aliases(tmp_path)
+        aliases_in(tmp_path)
     (tmp_path / "voices.json").unlink()
     os.mkfifo(tmp_path / "voices.json")
     with pytest.raises(NotAvailable, match=r"voices\.json"):
-        load_aliases(tmp_path)
+        aliases_in(tmp_path)
 
 
 def test_a_file_that_is_a_link_out_of_the_home_is_not_read(tmp_path: Path) -> None:
@@ -109,7 +116,7 @@ def test_a_file_that_is_a_link_out_of_the_home_is_not_read(tmp_path: Path) -> No
     (tmp_path / "elsewhere.json").write_text('{"nova": "Anna"}')
     (tmp_path / "home" / "voices.json").symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(NotAvailable, match=r"voices\.json"):
-        load_aliases(tmp_path / "home")
+        aliases_in(tmp_path / "home")
 
 
 def test_a_long_chain_and_a_long_circle_are_read_at_once() -> None:

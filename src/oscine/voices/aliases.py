@@ -30,6 +30,7 @@ OPENAI_NAMES: Final = (
 """The voices of OpenAI's speech API, which clients send without asking what there is."""
 FILENAME: Final = "voices.json"
 MAX_BYTES: Final = 1024 * 1024
+"""Of `voices.json`; a hundred thousand names fit."""
 
 
 class Aliases:
@@ -70,13 +71,6 @@ class Aliases:
         return self._targets
 
 
-def load_aliases(home: Path) -> Aliases:
-    """The aliases in `home`, checked. Raises NotAvailable that says what to repair if `voices.json` is broken."""
-    aliases = Aliases(home)
-    aliases.resolve("")
-    return aliases
-
-
 def parse(data: bytes) -> dict[str, str]:
     """Folded name -> voice from the content of `voices.json`. Raises NotAvailable that says what to repair."""
     if len(data) > MAX_BYTES:
@@ -106,10 +100,11 @@ def parse(data: bytes) -> dict[str, str]:
 
 
 class _Pairs(list[tuple[str, object]]):
-    """An object's members in their order, with those that come twice."""
+    """The members of a JSON object in their order, also those whose name comes twice."""
 
 
 def _refuse_loops(targets: Mapping[str, str]) -> None:
+    """Raises NotAvailable where a name stands for itself by way of others."""
     ends: set[str] = set()
     for start in targets:
         way: dict[str, None] = {}

@@ -18,9 +18,12 @@ if sys.platform != "win32":
 
 _LOCK_FILE: Final = ".oscine-lock"
 _UNFINISHED: Final = ".oscine-part"
+"""Ending of a file that is being written."""
 _ABANDONED_S: Final = 600
+"""Seconds after which such a file is no longer being written: a recording takes seconds, over a network too."""
 _NOT_THROUGH_A_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _PLAIN: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""Opening a pipe does not wait for a writer, and Windows does not change line ends."""
 _one_writer = threading.Lock()
 
 
@@ -43,7 +46,7 @@ def inside(folder: Path, filename: str) -> Path | None:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading; a link or a pipe that took its place is an OSError and never blocks."""
+    """Open a regular file for reading. Raises OSError, without blocking, if a link or a pipe has taken its place."""
     descriptor = os.open(path, os.O_RDONLY | _NOT_THROUGH_A_LINK | _PLAIN)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -55,7 +58,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def publish(folder: Path, filename: str, data: bytes) -> Path:
-    """Write `data` beside `folder/filename`, then put it in place: at any moment the old file is there, or the new."""
+    """Write `data` beside `folder/filename`, then rename it: at any moment the old file is there, or the new one."""
     beside = folder / f".{secrets.token_hex(8)}{_UNFINISHED}"
     try:
         with beside.open("xb") as file:
@@ -72,10 +75,10 @@ def publish(folder: Path, filename: str, data: bytes) -> Path:
 
 @contextlib.contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Keep other threads and processes from writing to `folder`, and clear away what one that was killed left behind.
+    """Keep other threads and processes from writing to `folder`, and remove what a killed process left unfinished.
 
-    A killed process lets go at once. Where the file system has no locks, processes are not kept apart: files are still
-    whole, and the last one wins.
+    The lock of a process that is killed is released at once. On a file system without locks processes are not kept
+    apart: files are still whole, and the last one that is written stays.
     """
     with _one_writer:
         descriptor = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | _NOT_THROUGH_A_LINK, 0o666)
@@ -94,7 +97,7 @@ def _lock(descriptor: int) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what is too old to be in the making, here or on another machine that shares the folder."""
+    """Remove unfinished files that are too old for any machine that shares the folder to be still writing them."""
     for unfinished in folder.glob(f".*{_UNFINISHED}"):
         with contextlib.suppress(OSError):
             if unfinished.stat().st_mtime < time.time() - _ABANDONED_S:

@@ -26,7 +26,7 @@ _RESERVED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Match:
-    """The voice that a wish means."""
+    """The voice that a name in a request means."""
 
     name: str
     warning: str | None = None
@@ -110,7 +110,7 @@ def exact(wanted: str, names: Iterable[str]) -> list[str]:
 
 
 def unknown(field: str, names: Sequence[str], *, addable: bool = True, kind: str = "voice") -> InvalidRequest:
-    """The error for a wish that no voice, or whatever `kind` of voice is meant, fits."""
+    """The error for a name that fits no voice, or no `kind` of voice; with `addable` it says how one is added."""
     there = f"there are {listed(names)}" if names else "there is none yet"
     how = " (`oscine voices add NAME FILE` adds one)" if addable else ""
     return InvalidRequest(

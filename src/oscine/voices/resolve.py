@@ -1,4 +1,4 @@
-"""Which voice a wish means, over an engine's presets, the library and the aliases."""
+"""Which voice a name in a request means, over an engine's presets, the library and the aliases."""
 
 from __future__ import annotations
 
@@ -53,9 +53,11 @@ def resolve_voice(
     engine cannot clone; NotAvailable for a preset that is not downloaded, a broken `voices.json`, and where there is
     no voice at all.
     """
-    here = _Here(tuple(presets), default_preset, default_speaker, cloning, unprompted, library, aliases, engine)
+    choices = _Choices(tuple(presets), default_preset, default_speaker, cloning, unprompted, library, aliases, engine)
     try:
-        voice, warnings = _default(here) if wanted is None or not wanted.strip() else _find(here, wanted, loose, field)
+        voice, warnings = (
+            _default(choices) if wanted is None or not wanted.strip() else _find(choices, wanted, loose, field)
+        )
         if isinstance(voice, VoiceFile):
             return prompts.prompt(voice, field=field), warnings
     except OscineError as error:
@@ -87,15 +89,17 @@ _Voice = PresetLike | VoiceFile
 
 
 @dataclass(frozen=True)
-class _Own:
-    """What an engine sounds like that is given no voice."""
+class _Unprompted:
+    """The engine's own voice, which it speaks in without a recording (`Capabilities.unprompted`)."""
 
     name: str = "unprompted"
     installed: bool = True
 
 
 @dataclass(frozen=True)
-class _Here:
+class _Choices:
+    """What there is to choose from for one engine: the arguments of `resolve_voice` that say so."""
+
     presets: tuple[PresetLike, ...]
     default_preset: str | None
     default_speaker: str | None
@@ -125,94 +129,99 @@ class _Here:
         return voice
 
 
-def _find(here: _Here, wanted: str, loose: bool, field: str) -> tuple[_Voice, list[str]]:
+def _find(choices: _Choices, wanted: str, loose: bool, field: str) -> tuple[_Voice, list[str]]:
     """Follow aliases until they end at a voice; they never go in a circle."""
     name, label = wanted, field
-    while (voice := _exact(here, name)) is None and here.aliases.knows(name):
-        target = here.aliases.resolve(name)
+    while (voice := _exact(choices, name)) is None and choices.aliases.knows(name):
+        target = choices.aliases.resolve(name)
         if target is None:
-            return _default(here)
+            return _default(choices)
         name, label, loose = target, f"what voices.json has for {field}", False
-    voice = voice or here.preset(name)
+    voice = voice or choices.preset(name)
     if voice is not None:
-        return here.usable(voice, label), []
-    return _partial(here, name, loose, label)
+        return choices.usable(voice, label), []
+    return _partial(choices, name, loose, label)
 
 
-def _exact(here: _Here, name: str) -> _Voice | None:
+def _exact(choices: _Choices, name: str) -> _Voice | None:
     """The preset or recording of that name; not a preset that must be downloaded first, for an alias may stand in."""
-    preset = here.preset(name)
+    preset = choices.preset(name)
     if preset and preset.installed:
         return preset
-    return here.library.exact(name) if here.cloning or not preset else None
+    return choices.library.exact(name) if choices.cloning or not preset else None
 
 
-def _partial(here: _Here, wanted: str, loose: bool, field: str) -> tuple[_Voice, list[str]]:
-    presets = [preset.name for preset in here.presets]
+def _partial(choices: _Choices, wanted: str, loose: bool, field: str) -> tuple[_Voice, list[str]]:
+    """The only preset or recording whose name fits in part; with `loose` the first, with a warning where none does."""
+    presets = [preset.name for preset in choices.presets]
     if loose:
-        presets = [preset.name for preset in here.presets if preset.installed]
-        presets.sort(key=lambda name: name != here.default_preset)
+        presets = [preset.name for preset in choices.presets if preset.installed]
+        presets.sort(key=lambda name: name != choices.default_preset)
     taken = {fold(name) for name in presets}
-    recordings = [name for name in here.library.names() if fold(name) not in taken] if here.cloning else []
+    recordings = [name for name in choices.library.names() if fold(name) not in taken] if choices.cloning else []
     pool = [*recordings, *presets] if loose else [*presets, *recordings]
     if loose and not pool:
-        return _default(here)
+        return _default(choices)
     try:
         found = match(wanted, pool, loose=loose, field=field)
     except InvalidRequest as error:
         if error.code != "voice_not_found":
             raise
-        return here.usable(_unusual(here, wanted, field, pool), field), []
-    voice = here.preset(found.name) or here.library.find(found.name, field=field)
-    return here.usable(voice, field), [found.warning] if found.warning else []
+        return choices.usable(_unclonable(choices, wanted, field, pool), field), []
+    voice = choices.preset(found.name) or choices.library.find(found.name, field=field)
+    return choices.usable(voice, field), [found.warning] if found.warning else []
 
 
-def _unusual(here: _Here, wanted: str, field: str, pool: Sequence[str]) -> VoiceFile:
-    """A recording that this engine cannot clone; the error for a link that leads out, or for what fits nothing."""
+def _unclonable(choices: _Choices, wanted: str, field: str, pool: Sequence[str]) -> VoiceFile:
+    """The recording of that name, for an engine that cannot clone it.
+
+    Raises InvalidRequest where there is none, and for a link that leads out of the library.
+    """
     try:
-        return here.library.find(wanted, field=field)
+        return choices.library.find(wanted, field=field)
     except InvalidRequest as error:
-        if error.code == "voice_not_found" or not here.cloning:
-            raise unknown(field, pool, addable=here.cloning) from None
+        if error.code == "voice_not_found" or not choices.cloning:
+            raise unknown(field, pool, addable=choices.cloning) from None
         raise
 
 
-def _default(here: _Here) -> tuple[_Voice, list[str]]:
+def _default(choices: _Choices) -> tuple[_Voice, list[str]]:
+    """The voice that speaks where a request names none, in the order that `resolve_voice` tells."""
     warnings: list[str] = []
-    if here.default_speaker and here.default_speaker.strip():
-        voice = _speaker(here, here.default_speaker)
+    if choices.default_speaker and choices.default_speaker.strip():
+        voice = _speaker(choices, choices.default_speaker)
         if voice is not None:
-            return here.usable(voice, "DEFAULT_SPEAKER"), []
-        warnings = [f"DEFAULT_SPEAKER is not the name of a voice that {here.engine} can speak with here"]
-    preset = here.preset(here.default_preset) if here.default_preset else None
-    first = here.library.names()[:1] if here.cloning and (warnings or preset is None) else ()
-    chosen: _Voice | None = here.library.exact(first[0]) if first else preset
-    if chosen is None and here.unprompted:
+            return choices.usable(voice, "DEFAULT_SPEAKER"), []
+        warnings = [f"DEFAULT_SPEAKER is not the name of a voice that {choices.engine} can speak with here"]
+    preset = choices.preset(choices.default_preset) if choices.default_preset else None
+    first = choices.library.names()[:1] if choices.cloning and (warnings or preset is None) else ()
+    chosen: _Voice | None = choices.library.exact(first[0]) if first else preset
+    if chosen is None and choices.unprompted:
         warnings.append(
-            f"There is no recording of a voice, so {here.engine} speaks in one of its own; "
+            f"There is no recording of a voice, so {choices.engine} speaks in one of its own; "
             "add one with `oscine voices add NAME FILE`."
         )
-        return _Own(), warnings
+        return _Unprompted(), warnings
     if chosen is None:
         raise NotAvailable(
-            f"{here.engine} has no voice to speak with; add a recording of 3 to 120 s with "
+            f"{choices.engine} has no voice to speak with; add a recording of 3 to 120 s with "
             "`oscine voices add NAME FILE`, or put it into the folder AUDIO_VOICES_DIR.",
             param="voice",
         )
     if warnings:
-        return here.usable(chosen, "voice"), [f"{warnings[0]}; {chosen.name} was taken instead."]
-    said = f"{here.engine} has no default voice; {chosen.name} was taken."
-    return here.usable(chosen, "voice"), [said] if isinstance(chosen, VoiceFile) else []
+        return choices.usable(chosen, "voice"), [f"{warnings[0]}; {chosen.name} was taken instead."]
+    said = f"{choices.engine} has no default voice; {chosen.name} was taken."
+    return choices.usable(chosen, "voice"), [said] if isinstance(chosen, VoiceFile) else []
 
 
-def _speaker(here: _Here, name: str) -> _Voice | None:
+def _speaker(choices: _Choices, name: str) -> _Voice | None:
     """The voice that the setting DEFAULT_SPEAKER means, if it is one for this engine."""
-    preset = here.preset(name)
+    preset = choices.preset(name)
     if preset:
         return preset
-    names = [*(preset.name for preset in here.presets), *(here.library.names() if here.cloning else ())]
+    names = [*(preset.name for preset in choices.presets), *(choices.library.names() if choices.cloning else ())]
     try:
         found = match(name, list(dict.fromkeys(names)), field="DEFAULT_SPEAKER").name
     except InvalidRequest:
         return None
-    return here.preset(found) or here.library.find(found, field="DEFAULT_SPEAKER")
+    return choices.preset(found) or choices.library.find(found, field="DEFAULT_SPEAKER")

@@ -18,14 +18,16 @@ from oscine.voices.library import RECORDING, UPLOAD, VoiceFile, VoiceLibrary
 from oscine.voices.prompt import Prompt
 
 _REMEMBERED_FILES: Final = 10_000
+"""Files whose content is known by their stamp, so that they are not read again."""
 _WHITE_SPACE: Final = " \t\n\r\f\v"
 _NO_WHITE_SPACE: Final = dict.fromkeys(map(ord, _WHITE_SPACE))
 
 _Stamp = tuple[int, ...]
+"""See `_stamp`."""
 
 
 class PromptStore:
-    """Decodes recordings and keeps the latest ones, by their content, for any number of threads."""
+    """Decodes recordings and keeps the latest ones in memory, by their content. Threads may share it."""
 
     def __init__(self, library: VoiceLibrary, *, max_items: int = 64, max_bytes: int = 256 * 1024 * 1024) -> None:
         self._library = library
@@ -79,7 +81,7 @@ class PromptStore:
         return self._decoded.get(key)
 
     def _remember(self, key: str, decoded: Waveform) -> Waveform:
-        """Keep a recording, or find the equal one that another thread brought; it is shared, so it is read-only."""
+        """Keep a recording, or return the equal one that another thread kept; its samples are made read-only."""
         with self._lock:
             if (held := self._recall(key)) is not None:
                 return held
