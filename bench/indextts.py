@@ -24,7 +24,7 @@ import torch
 
 from bench.indextts_package import Package
 from bench.processes import machine
-from bench.quality import Verdict
+from bench.verdict import Verdict
 from oscine.config import Settings
 from oscine.engines.expected import Expected
 from oscine.engines.indextts.decoding import decode

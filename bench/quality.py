@@ -10,7 +10,6 @@ import sys
 import tempfile
 import wave
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.texts import LONG, long_text, short_sentences
+from bench.verdict import Verdict
 
 JUDGES = Path(__file__).parents[1] / ".tools/quality/bin/python"
 OUT = Path(__file__).with_name("out")
@@ -26,18 +26,6 @@ APART = 3
 """Frames of 10 ms between two sentences that belong to neither: the one dies away in them, or the other begins."""
 SEED = 7
 KINDS = ("ours", "bare")
-
-
-@dataclass
-class Verdict:
-    """Collects the lines of the report and whether all limits were kept."""
-
-    kept: bool = True
-
-    def line(self, what: str, figures: str, good: bool, limit: str) -> None:
-        """Print a finding and its limit."""
-        self.kept = self.kept and good
-        print(f"  {what:34} {figures}  ({limit}: {'kept' if good else 'MISSED'})")
 
 
 def main() -> bool:

@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 
-from bench.quality import Verdict
 from bench.texts import of_length, short_sentences
+from bench.verdict import Verdict
 from oscine.aio import AsyncOscine
 from oscine.config import Settings
 from oscine.http.readiness import Readiness

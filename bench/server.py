@@ -29,11 +29,11 @@ from dataclasses import dataclass
 from functools import cache
 
 from bench.first_audio import TEXT
-from bench.quality import Verdict
 from bench.server_bare import CORES, KINDS, Bare, Spoken
 from bench.server_clients import BYTES_PER_S, Found, load
 from bench.server_process import Server, all_cpu_s
 from bench.texts import long_text, of_length, short_sentences
+from bench.verdict import Verdict
 
 EXTRA_MS = 40.0
 CROWDS = (1, 4, 16, 64)

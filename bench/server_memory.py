@@ -7,11 +7,11 @@ import statistics
 import sys
 import time
 
-from bench.quality import Verdict
 from bench.server import PCM, probed
 from bench.server_clients import load
 from bench.server_process import Server
 from bench.texts import short_sentences
+from bench.verdict import Verdict
 
 FEW, MANY = 200, 2_000
 GROWTH = 1.05

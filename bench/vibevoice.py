@@ -22,7 +22,7 @@ import torch
 from bench import vibevoice_counts as counts
 from bench import vibevoice_model as models
 from bench.processes import machine
-from bench.quality import Verdict
+from bench.verdict import Verdict
 from bench.vibevoice_sides import FRAME_S, Generate, Loop, Spoken, in_turn, synchronize
 from oscine.audio.waveform import Waveform
 from oscine.engines.vibevoice.facts import SLOTS, STEPS
