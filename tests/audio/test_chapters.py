@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import pytest
 
-from oscine.audio.chapters import MOST, Chapter, titled
+from oscine.audio.chapters import MOST, Chapter, comments, titled
 from oscine.audio.encode import Encoder
 from oscine.audio.formats import Format
 from tests.audio.signals import RATE, Samples, decoded, murmur
@@ -72,6 +72,15 @@ def test_more_chapters_than_players_count_leave_the_first_ones(name: str, tmp_pa
 def test_a_chapter_without_sound_starts_with_the_next_one() -> None:
     found = titled([Chapter("One", 0.0), Chapter("Three", 2.0)], ["One", "Two", "Three", "Four"])
     assert found == [Chapter("One", 0.0), Chapter("Two", 2.0), Chapter("Three", 2.0), Chapter("Four", 2.0)]
+
+
+def test_comments_are_as_long_before_the_times_are_known_as_after() -> None:
+    late = [Chapter("A", 0.0), Chapter("B", 359_999.9996), Chapter("C", 1e7)]
+    early = [Chapter(one.title, 0.0) for one in late]
+    assert {key: len(value) for key, value in comments(late).items()} == {
+        key: len(value) for key, value in comments(early).items()
+    }
+    assert comments(late)["CHAPTER002"] == "99:59:59.999"
 
 
 def test_in_mp4_a_chapter_without_length_is_left_out(tmp_path: Path) -> None:

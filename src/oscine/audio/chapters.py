@@ -63,7 +63,7 @@ def comments(chapters: Sequence[Chapter]) -> dict[str, str]:
     """As comments of Ogg and FLAC (Xiph's Chapter Extension), whose length does not depend on the times."""
     found: dict[str, str] = {}
     for number, chapter in enumerate(chapters):
-        minutes, ms = divmod(round(chapter.start * 1000), 60_000)
+        minutes, ms = divmod(min(round(chapter.start * 1000), _LAST_MS), 60_000)
         found[f"CHAPTER{number:03}"] = f"{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}"
         found[f"CHAPTER{number:03}NAME"] = chapter.title
     return found
@@ -91,3 +91,5 @@ def tags_span(format: Format, header: bytes) -> tuple[int, int]:
 
 
 _SHORTEST_S: Final = 0.001
+_LAST_MS: Final = 360_000_000 - 1
+"""Hours have two digits."""
