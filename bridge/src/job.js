@@ -126,10 +126,13 @@ export class Job {
     }
   }
 
-  /** The answer; note in it whether a worker has the job. */
+  /** The answer; note in it whether a worker has the job, which has another interval from then on. */
   #seen(answer) {
-    if (answer.status !== "IN_QUEUE") this.#taken ??= Date.now();
-    else this.queued = Date.now();
+    if (answer.status === "IN_QUEUE") this.queued = Date.now();
+    else if (this.#taken === null) {
+      this.#taken = Date.now();
+      this.#asked = 0;
+    }
     return answer;
   }
 
