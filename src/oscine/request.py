@@ -98,7 +98,7 @@ class Options(TypedDict, total=False):
     language: str | None
     pronunciations: Mapping[str, str] | None
     loudness: float | None
-    true_peak: float
+    true_peak: float | None
     instructions: str | None
     cfg_scale: float | None
     steps: int | None
