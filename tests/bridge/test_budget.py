@@ -77,7 +77,7 @@ const { default: bridge } = await import(process.argv[1]);
 let [now, questions, given, queued, runs, whole, first, over] = [];
 Date.now = () => now * 1000;
 globalThis.scheduler = { wait: async (ms) => { now += ms / 1000; } };
-Uint8Array.fromBase64 = (text) => Buffer.from(text, "base64");
+Uint8Array.fromBase64 ??= (text) => Buffer.from(text, "base64");
 const sound = { status: "streaming", index: 0, format: "pcm_16", audio_chunk: "AAAA" };
 const document = { status: "completed", audio_base64: "AAAA" };
 const hold = (until, seconds) => { now = Math.max(now, Math.min(until, now + seconds)); };

@@ -184,6 +184,12 @@ class TestOddWarnings:
         assert 1200 < len(told) < 1510
 
 
+def test_samples_are_counted_where_the_worker_tells_no_duration(house: House, gate: Gate):
+    says(gate, (RUNS, [piece(0)]), (OVER, [piece(1), last(2)]))
+    answer = house.bridge.speech(response_format="pcm", stream_format="sse")
+    assert json.loads(answer.text.strip().splitlines()[-1][5:])["duration"] == len(whole(2)) / 2 / 24_000
+
+
 def test_a_job_whose_answer_cannot_be_begun_is_cancelled(house: House, gate: Gate):
     says(gate, (RUNS, [piece(0, sample_rate="1\n2")]))
     assert house.bridge.speech(response_format="pcm").status_code == 500

@@ -126,3 +126,10 @@ def test_one_that_asked_for_a_file_is_cancelled_when_its_job_is_known(tones: Hou
         until(lambda: tones.gate.counted()["stream"])
     job = job_of(tones)
     until(lambda: job.status == "CANCELLED")
+
+
+def test_one_that_left_before_its_job_was_known_cancels_it_then(bundle: Bundle, tones: House):
+    with running(bundle, endpoint_of(tones.gate), COLD_START_SECONDS="3") as bridge:
+        with asking(bridge, input="It is held.", stream=False):
+            job = job_of(tones)
+        until(lambda: job.status == "CANCELLED")
