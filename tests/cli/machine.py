@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,10 +17,10 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.waiting import PATIENCE_S
+
 OSCINE = str(Path(sys.executable).with_name("oscine"))
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE_S = 120.0
-"""After which a test gives up; never what it measures."""
 
 
 @dataclass(frozen=True)
@@ -188,14 +187,6 @@ def powerless() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         for capability in range(64):
             libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP: exec gives root back only what is in the set
-
-
-def until(condition: Callable[[], object], what: str = "it did not happen") -> None:
-    """Wait for something that happens elsewhere."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.004)
 
 
 def decoded(path: Path, *, raw_rate: int = 24_000) -> tuple[NDArray[np.float32], int]:

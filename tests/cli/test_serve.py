@@ -20,7 +20,8 @@ from oscine import __version__
 from oscine.cli.options import quantized
 from oscine.config import Settings
 from oscine.errors import InvalidRequest
-from tests.cli.machine import PATIENCE_S, Ended, Machine, until
+from tests.cli.machine import Ended, Machine
+from tests.waiting import PATIENCE_S, until
 
 BAD_SETTINGS = {
     "PORT": ("http", "0 to 65535"),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.machine import PATIENCE_S, Ended, Machine, powerless, until
+from tests.cli.machine import Ended, Machine, powerless
+from tests.waiting import PATIENCE_S, until
 
 LINES = [f"Line {n} is for the {word}." for n in range(20) for word in ("train", "ship")]
 TEXT = "\n".join(LINES)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.machine import OSCINE, Machine, decoded, terminal, until
+from tests.cli.machine import OSCINE, Machine, decoded, terminal
+from tests.waiting import until
 
 SENTENCES = ["Good morning to all of you.", "The train leaves at nine.", "It will be on time today."]
 SUMMARY = re.compile(

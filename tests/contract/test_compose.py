@@ -14,7 +14,7 @@ from tests.contract import sound
 from tests.contract.compose import OPEN_WEBUI, OSCINE, ROOT, open_webui, steps
 from tests.contract.running import running
 from tests.contract.wire import send
-from tests.http.asking import until
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

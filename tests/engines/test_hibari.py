@@ -22,7 +22,7 @@ from oscine.errors import NotAvailable
 from oscine.synthesis.scheduler import Pace, Scheduler
 from oscine.synthesis.studio import Studio
 from tests.engines.contract import PATIENCE_S, quiet, run, spoken, utterance
-from tests.synthesis.house import until
+from tests.waiting import until
 
 SENTENCES = [f"This is sentence number {number}, and it is long enough to take a moment." for number in range(8)]
 

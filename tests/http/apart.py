@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.http.raw import PATIENCE_S, ask, eventually, request
+from tests.http.raw import ask, request
+from tests.waiting import PATIENCE_S, eventually
 
 
 @dataclass

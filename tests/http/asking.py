@@ -7,7 +7,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -23,12 +23,11 @@ from oscine.request import SpeechRequest
 from oscine.synthesis.result import Report
 from tests.echo import EchoEngine, _Lane
 from tests.http.conftest import Running
+from tests.waiting import PATIENCE_S
 
 HELLO = "Good morning to all of you. The train leaves at nine."
 SPEECH = "/v1/audio/speech"
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
-PATIENCE_S = 60.0
-"""After which a test gives up; never what it measures."""
 ECHO = {"OSCINE_ENGINE": "echo"}
 
 
@@ -132,14 +131,6 @@ def events_of(data: bytes) -> list[tuple[str | None, dict[str, Any]]]:
 
 def audio_of(events: list[tuple[str | None, dict[str, Any]]]) -> bytes:
     return b"".join(base64.b64decode(data["audio"]) for _, data in events if data["type"] == "speech.audio.delta")
-
-
-def until(condition: Callable[[], object], what: str = "it did not happen") -> None:
-    """Wait for something that happens elsewhere."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.004)
 
 
 class Gated(EchoEngine):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.http.asking import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, until
 
 
 @dataclass

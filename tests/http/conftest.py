@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -17,9 +16,7 @@ from oscine.engines.registry import Factory
 from oscine.http.readiness import State
 from oscine.http.serve import Server, listen, url_of
 from oscine.synthesis.studio import Studio
-
-PATIENCE_S: Final = 60.0
-"""After which a test gives up; never what it measures."""
+from tests.waiting import PATIENCE_S, eventually
 
 
 @dataclass
@@ -61,10 +58,7 @@ def running(folder: Path, factories: Mapping[str, Factory] | None = None, **name
 
 def is_ready(found: Running) -> Running:
     """Wait until the engine is loaded."""
-    service = found.server.service
-    until = time.monotonic() + PATIENCE_S
-    while service.readiness.state is State.LOADING and time.monotonic() < until:
-        time.sleep(0.005)
+    eventually(lambda: found.server.service.readiness.state is not State.LOADING)
     return found
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-PATIENCE_S: Final = 60.0
-"""So long a test waits before it calls a server hung."""
+from tests.waiting import PATIENCE_S
 
 
 @dataclass
@@ -151,16 +149,6 @@ def upload(name: str, data: bytes, *, filename: str = "sample.wav", **fields: st
         (f'name="audio_sample"; filename="{filename}"\r\nContent-Type: audio/wav', data),
     )
     return request("POST", "/v1/audio/voices", body, Content_Type=kind)
-
-
-def eventually(condition: Any, seconds: float = PATIENCE_S) -> bool:
-    """Whether it comes true in that time."""
-    until = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def _headers(file: Any) -> dict[str, str]:

@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from tests.echo import EchoEngine
-from tests.http.asking import ECHO, PATIENCE_S, SPEECH, call, get, refused, speak
+from tests.http.asking import ECHO, SPEECH, call, get, refused, speak
 from tests.http.conftest import Running, Serve
 from tests.voices.recordings import recording
+from tests.waiting import PATIENCE_S
 
 TONES: dict[str, Any] = {"factories": {"echo": lambda _: EchoEngine(cloning=True)}, **ECHO}
 KEYLESS = {

@@ -11,8 +11,9 @@ import pytest
 
 from tests.echo import echo
 from tests.http.conftest import Running, Serve, is_ready, running
-from tests.http.raw import PATIENCE_S, Answer, ask, connected, read, request, speech, upload
+from tests.http.raw import Answer, ask, connected, read, request, speech, upload
 from tests.voices.recordings import recording
+from tests.waiting import PATIENCE_S
 
 VOICES = 10_000
 LISTS = 3

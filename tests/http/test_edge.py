@@ -17,8 +17,9 @@ from tests.echo import EchoEngine
 from tests.http.apart import apart
 from tests.http.asking import ECHO, SPEECH, Gated
 from tests.http.conftest import Running, Serve
-from tests.http.raw import PATIENCE_S, Answer, ask, connected, eventually, read, request, upload
+from tests.http.raw import Answer, ask, connected, read, request, upload
 from tests.voices.recordings import recording
+from tests.waiting import PATIENCE_S, eventually
 
 TONES: dict[str, Any] = {"factories": {"echo": lambda _: EchoEngine(cloning=True)}, **ECHO}
 HELLO = json.dumps({"input": "Hello."}).encode()

@@ -10,8 +10,9 @@ import pytest
 from oscine import __version__
 from oscine.engines.protocol import Missing, Progress
 from tests.echo import EchoEngine
-from tests.http.asking import ECHO, PATIENCE_S, Asking, Gated, call, get, refused, speak, until
+from tests.http.asking import ECHO, Asking, Gated, call, get, refused, speak
 from tests.http.conftest import Running, Serve
+from tests.waiting import PATIENCE_S, until
 
 
 class SlowToLoad(EchoEngine):

@@ -13,7 +13,8 @@ import pytest
 from tests.echo import echo
 from tests.http.apart import apart
 from tests.http.conftest import Running, Serve
-from tests.http.raw import PATIENCE_S, Answer, ask, connected, eventually, head, read, request, speech
+from tests.http.raw import Answer, ask, connected, head, read, request, speech
+from tests.waiting import PATIENCE_S, eventually
 
 MEGABYTE = 1_000_000
 JSON = {"Content-Type": "application/json"}

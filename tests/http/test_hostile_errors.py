@@ -15,8 +15,9 @@ from oscine.engines.protocol import Missing
 from tests.echo import EchoEngine, Failure, echo
 from tests.http.apart import apart
 from tests.http.conftest import Running, Serve
-from tests.http.raw import PATIENCE_S, Answer, ask, connected, events, eventually, head, read, request, speech, upload
+from tests.http.raw import Answer, ask, connected, events, head, read, request, speech, upload
 from tests.voices.recordings import recording
+from tests.waiting import PATIENCE_S, eventually
 
 PRIVATE = "The secret is hidden under the mulberry tree."
 KEY = "sk-very-secret-key"

@@ -15,7 +15,8 @@ from oscine.request import field_names
 from tests.echo import echo
 from tests.http.apart import apart
 from tests.http.conftest import Running, is_ready, running
-from tests.http.raw import Answer, ask, eventually, request
+from tests.http.raw import Answer, ask, request
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.http.apart import Apart, apart
-from tests.http.raw import PATIENCE_S, Answer, ask, connected, eventually, read, request, speech, upload
+from tests.http.raw import Answer, ask, connected, read, request, speech, upload
 from tests.voices.recordings import recording
+from tests.waiting import PATIENCE_S, eventually
 
 LONG = "The quick brown fox jumps over the lazy dog, and then it sleeps in the warm sun. " * 400
 """Minutes of sound: a server is busy with it for seconds, and cannot send it all to who does not read."""

@@ -14,21 +14,9 @@ from oscine.api import Oscine
 from oscine.errors import Busy
 from oscine.http.service import Places
 from tests.echo import EchoEngine
-from tests.http.asking import (
-    ECHO,
-    PATIENCE_S,
-    SPEECH,
-    Asking,
-    Gated,
-    get,
-    pieces,
-    refused,
-    seconds_of,
-    speak,
-    spoken,
-    until,
-)
+from tests.http.asking import ECHO, SPEECH, Asking, Gated, get, pieces, refused, seconds_of, speak, spoken
 from tests.http.conftest import Running, Serve
+from tests.waiting import PATIENCE_S, until
 
 LONG = "The train to the coast is late again and everybody waits for it. " * 1500
 """More than an hour of sound, which is minutes of work also for tones."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.http.asking import HELLO, SPEECH, call, get, speak, until
+from tests.http.asking import HELLO, SPEECH, call, get, speak
 from tests.http.child import Child, child
+from tests.waiting import until
 
 KEY = "sk-very-secret-key"
 SECRET = "The password of the safe is swordfish."

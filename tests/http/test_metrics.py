@@ -10,9 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.echo import EchoEngine, Failure
 from tests.http.apart import apart
-from tests.http.asking import ECHO, HELLO, SPEECH, Asking, Gated, call, get, speak, until
+from tests.http.asking import ECHO, HELLO, SPEECH, Asking, Gated, call, get, speak
 from tests.http.conftest import Running, Serve
 from tests.http.raw import ask, request
+from tests.waiting import until
 
 Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

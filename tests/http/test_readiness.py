@@ -15,12 +15,13 @@ from oscine.synthesis.job import Pace
 from oscine.synthesis.plan import Plan
 from tests.echo import EchoEngine, Failure
 from tests.http.apart import apart
-from tests.http.asking import ECHO, speak, until
+from tests.http.asking import ECHO, speak
 from tests.http.conftest import Serve
-from tests.http.raw import ask, connected, eventually, request, speech
+from tests.http.raw import ask, connected, request, speech
 from tests.http.test_health import health, ping
 from tests.http.test_kill import refuses
 from tests.synthesis.house import in_thread, studio_with
+from tests.waiting import eventually, until
 
 
 def failing(error: Exception) -> Callable[[Settings], Engine]:

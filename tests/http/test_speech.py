@@ -18,7 +18,6 @@ from tests.echo import EchoEngine, Failure
 from tests.http.asking import (
     ECHO,
     FORMATS,
-    PATIENCE_S,
     SPEECH,
     Asking,
     Gated,
@@ -32,10 +31,10 @@ from tests.http.asking import (
     seconds_of,
     speak,
     spoken,
-    until,
     warnings_of,
 )
 from tests.http.conftest import Running, Serve
+from tests.waiting import PATIENCE_S, until
 
 MEDIA_TYPES = {
     "mp3": "audio/mpeg",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.http.asking import ECHO, Asking, Gated, until
+from tests.http.asking import ECHO, Asking, Gated
 from tests.http.conftest import is_ready, running
+from tests.waiting import until
 
 HELD = "Here it is held."
 

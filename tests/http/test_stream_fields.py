@@ -15,7 +15,8 @@ from oscine.errors import InvalidRequest, SynthesisFailed
 from oscine.request import SpeechRequest
 from oscine.synthesis.studio import Studio
 from tests.echo import EchoEngine, Failure
-from tests.http.asking import FORMATS, HELLO, Gated, samples_of, until
+from tests.http.asking import FORMATS, HELLO, Gated, samples_of
+from tests.waiting import until
 
 
 @pytest.fixture

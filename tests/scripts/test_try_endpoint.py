@@ -17,9 +17,9 @@ from typing import Any, Final
 import pytest
 
 from tests.delivery.seaweed import WRITER, seaweed
-from tests.http.asking import until
 from tests.scripts.script import SCRIPT, try_endpoint
 from tests.scripts.stand_in import ENDPOINT, Answer, StandIn, stand_in
+from tests.waiting import until
 
 KEY: Final = "rpa_of_the_tests"
 SHORT: Final = ["--long", "200", "--patience", "200"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +18,8 @@ from oscine.synthesis.scheduler import Scheduler
 from oscine.synthesis.studio import Studio
 from oscine.voices.prompt import preset_prompt
 from tests.echo import EchoEngine, _Lane
+from tests.waiting import PATIENCE_S
 
-PATIENCE_S = 60.0
-"""After which a test gives up; never what it measures."""
 LOW = preset_prompt("echo", "low")
 
 
@@ -33,14 +31,6 @@ def minutes(count: float) -> str:
     """One sentence that the echo engine speaks for about so many minutes."""
     words = round(count * 60 / 0.58)
     return " ".join(["wordliest"] * words) + "."
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that happens in another thread."""
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.002)
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from oscine.synthesis import scheduler as schedulers
 from oscine.synthesis.job import AHEAD_S, Job, Pace, chunks, whole
 from oscine.synthesis.scheduler import Scheduler
 from tests.echo import RATE, EchoEngine, Failure
-from tests.synthesis.house import PATIENCE_S, Endless, Held, in_thread, minutes, said, scheduling, until
+from tests.synthesis.house import Endless, Held, in_thread, minutes, said, scheduling
+from tests.waiting import PATIENCE_S, until
 
 
 def seconds_made(engine: EchoEngine, text: str) -> float:

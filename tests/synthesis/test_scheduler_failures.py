@@ -17,7 +17,8 @@ from oscine.errors import NotAvailable, SynthesisFailed
 from oscine.synthesis.job import Job, Pace, whole
 from oscine.synthesis.scheduler import ATTEMPTS, MAX_RELOADS
 from tests.echo import EchoEngine, Failure
-from tests.synthesis.house import in_thread, minutes, said, scheduling, studio_with, until
+from tests.synthesis.house import in_thread, minutes, said, scheduling, studio_with
+from tests.waiting import until
 
 BAD = "A bad piece of some length."
 GOOD = "A good piece of some length."

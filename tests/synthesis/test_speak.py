@@ -15,7 +15,8 @@ from oscine.synthesis.job import Pace
 from oscine.synthesis.speak import Speaking, Spoken
 from oscine.synthesis.spool import Spool
 from tests.echo import EchoEngine, Failure
-from tests.synthesis.house import PATIENCE_S, in_thread, plan_of, studio_with, threads, until
+from tests.synthesis.house import in_thread, plan_of, studio_with, threads
+from tests.waiting import PATIENCE_S, until
 
 STORY = "It was late. Nobody came. The lamp went out. She waited. Then it was light."
 

@@ -20,8 +20,9 @@ from oscine.synthesis.assemble import END_MS, FILE_END_MS, FILE_START_MS, START_
 from oscine.synthesis.job import Pace, whole
 from oscine.synthesis.studio import Studio
 from tests.echo import RATE, EchoEngine, Failure
-from tests.synthesis.house import PATIENCE_S, Endless, in_thread, plan_of, said, studio_with, threads, until
+from tests.synthesis.house import Endless, in_thread, plan_of, said, studio_with, threads
 from tests.voices.recordings import recording
+from tests.waiting import PATIENCE_S, until
 
 STORY = "It was a very long night. Nobody came to the house. The lamp went out. She waited there."
 

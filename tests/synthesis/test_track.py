@@ -21,7 +21,8 @@ from oscine.synthesis.spool import Spool
 from oscine.synthesis.studio import Studio
 from oscine.synthesis.track import Progress, Track
 from tests.echo import RATE, EchoEngine, Failure
-from tests.synthesis.house import Endless, in_thread, plan_of, sounding, studio_with, threads, until
+from tests.synthesis.house import Endless, in_thread, plan_of, sounding, studio_with, threads
+from tests.waiting import until
 
 STORY = (
     "It was a very long night. Nobody came to the house. [pause:900ms] The lamp went out.\n\n"

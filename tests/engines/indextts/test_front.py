@@ -18,10 +18,11 @@ from oscine import Oscine
 from oscine.config import Settings
 from oscine.engines.indextts.engine import IndexTTS25Engine
 from oscine.engines.protocol import Lane, Utterance
-from tests.cli.machine import PATIENCE_S, Machine, decoded
+from tests.cli.machine import Machine, decoded
 from tests.cli.test_bad_input import recording
 from tests.http.asking import speak, warnings_of
 from tests.http.conftest import is_ready, running
+from tests.waiting import PATIENCE_S
 
 TEXT = "Hello world. Why not?"
 MAIN = """

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 
 from tests.echo import EchoEngine
 from tests.http.conftest import Running, Serve
+from tests.waiting import until
 
 FLAGS: Final = (
     "--headless",
@@ -196,13 +196,6 @@ def get(url: str, body: dict[str, Any] | None = None) -> bytes:
 def active(server: Running) -> int:
     found: int = json.loads(get(f"{server.url}/health"))["queue"]["active"]
     return found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 def slowly(serve: Serve, *, places: int = 256, **kinds: Any) -> tuple[Running, EchoEngine]:

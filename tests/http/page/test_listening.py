@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 
 from tests.echo import Failure
 from tests.http.conftest import Running, Serve
-from tests.http.page.conftest import LONG_TEXT, Open, Visit, active, get, slowly, until
+from tests.http.page.conftest import LONG_TEXT, Open, Visit, active, get, slowly
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from oscine import Oscine
 from tests.echo import echo
 from tests.http.conftest import Running, Serve
-from tests.http.page.conftest import Open, Visit, until
+from tests.http.page.conftest import Open, Visit
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
