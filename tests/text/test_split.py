@@ -201,6 +201,15 @@ def test_the_first_piece_is_short_so_that_sound_comes_soon() -> None:
     assert [c.text for c in split("Yes. No. Maybe so.", limit=300, pack=300, first=8)] == ["Yes. No.", "Maybe so."]
 
 
+@pytest.mark.parametrize("blank", [chr(c) for c in range(128, 0x3001) if chr(c).isspace()], ids=ascii)
+@pytest.mark.parametrize("language", ["en", "de", "ja", "zh", "hi", "ar"])
+def test_a_wide_blank_before_a_full_stop_is_a_blank(language: str, blank: str) -> None:
+    text = f"It is plan B{blank}. And{blank * 2}. The next one.{blank}Fine."
+    ends = sentence_ends(text, language)
+    assert ends[-1] == len(text)
+    assert ends == sorted(set(ends))
+
+
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [

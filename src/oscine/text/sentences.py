@@ -123,7 +123,7 @@ def _pieces(code: str, window: str) -> list[str]:
     return [window[start:end] for start, end in pairwise([0, *ends])]
 
 
-_BEFORE_STOP: Final = re.compile(r"[^\S\x00-\x7f]+(?=\.)")
+_BEFORE_STOP: Final = re.compile(r"(?<![^\S\x00-\x7f])[^\S\x00-\x7f]++(?=\.)")
 
 
 def _at_blank(window: str) -> str:
