@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -25,7 +27,7 @@ from oscine.runpod import checks
 from oscine.runpod.actions import act
 from oscine.runpod.checks import fitness_checks, health
 from oscine.runpod.handler import make_handler
-from oscine.runpod.start import prepare
+from oscine.runpod.start import main, prepare
 from oscine.runpod.worker import MOST_JOBS, Worker
 from oscine.synthesis.studio import Studio
 from oscine.voices.library import RECORDING, UPLOAD
@@ -237,6 +239,41 @@ def test_a_broken_worker_asks_for_another_whatever_the_shape_of_its_results(make
     worker.broken = True
     asyncio.run(done())
     assert asked == ["another"]
+
+
+def test_each_job_leaves_a_line_in_the_log_and_nothing_of_what_was_said(make: Make, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO", "oscine.runpod")
+    worker = make()
+    answers(worker, {"text": "The heron stands."})
+    answers(worker, {"text": "The heron stands.", "stream": True})
+    answers(worker, {"text": "The heron flies.", "voice": "Moorhen"})
+    told = [record.getMessage() for record in caplog.records]
+    assert [re.sub(r"[0-9.]+ s", "N s", line) for line in told] == [
+        "job a-job: N s of speech by echo in N s, and N s beside it, as base64",
+        "job a-job: N s of speech by echo in N s, and N s beside it, as pieces",
+        "job a-job failed (voice_not_found)",
+    ]
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_a_fault_that_nobody_thought_of_leaves_its_traceback_where_that_is_asked_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, debug: str
+):
+    monkeypatch.setenv("OSCINE_DEBUG", debug)
+    monkeypatch.setattr("oscine.runpod.start.keep_heaps_few", lambda: sys.exit(0))  # no further than the log
+    logger = logging.getLogger("oscine")
+    former = logger.level
+    try:
+        with pytest.raises(SystemExit):
+            main([])
+        worker = make()
+        monkeypatch.setattr(worker.output, "folder", lambda _: 1 / 0)
+        answers(worker, {"text": "One."})
+    finally:
+        logger.setLevel(former)
+    failed = [record for record in caplog.records if record.getMessage().startswith("job a-job failed")]
+    assert [record.levelname for record in failed] == ["ERROR", *(["DEBUG"] if debug else [])]
+    assert [record.exc_info is not None for record in failed] == [False, *([True] if debug else [])]
 
 
 def test_an_engine_that_others_ask_for_and_does_not_suit_the_machine_asks_for_no_other_worker(tmp_path: Path):

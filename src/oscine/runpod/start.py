@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from oscine.config import Settings, is_set, set_default
+from oscine.config import Settings, debugging, is_set, set_default
 from oscine.errors import NotAvailable, OscineError
 from oscine.heap import keep_heaps_few
 from oscine.runpod import heartbeat, trial
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     SystemExit where an argument is nobody's.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("oscine").setLevel(logging.INFO)
+    # Tracebacks, which may quote a request and name the machine, only where they are asked for.
+    logging.getLogger("oscine").setLevel(logging.DEBUG if debugging() else logging.INFO)
     keep_heaps_few()
     signal.signal(signal.SIGTERM, _end)
     asked = _understood(arguments)

@@ -16,7 +16,7 @@ from oscine.errors import EngineFailed, InvalidRequest, OscineError
 from oscine.http.readiness import Readiness
 from oscine.runpod import actions, speech
 from oscine.runpod.documents import Document, failure
-from oscine.runpod.output import Output
+from oscine.runpod.output import Output, session_of
 from oscine.synthesis.studio import Studio
 
 if TYPE_CHECKING:
@@ -103,14 +103,15 @@ class Worker:
             async with aclosing(self._answer(job)) as documents:
                 async for document in documents:
                     yield document
-        except EngineFailed as error:
-            self.broken = self.broken or self._is_beyond_repair()
-            yield failure(error, job.get("input"))
         except OscineError as error:
-            yield failure(error, job.get("input"))
+            if isinstance(error, EngineFailed):
+                self.broken = self.broken or self._is_beyond_repair()
+            told = failure(error, job.get("input"))
+            log.info("job %s failed (%s)", _name(job), told["error_type"])
+            yield told
         except Exception as error:  # what leaves here, the SDK sends to the client with its traceback
-            log.error("a job failed (%s)", type(error).__name__)
-            log.debug("a job failed", exc_info=error)
+            log.error("job %s failed (%s)", _name(job), type(error).__name__)
+            log.debug("job %s failed", _name(job), exc_info=error)
             yield {
                 "error": f"The worker failed ({type(error).__name__}); send the job again.",
                 "error_type": "server_error",
@@ -124,9 +125,11 @@ class Worker:
         if action != "speak":
             yield await asyncio.to_thread(actions.act, self, job, action, fields)
             return
+        document: Document = {}
         async with aclosing(speech.speak(self, job, fields)) as documents:
             async for document in documents:
                 yield document
+        log.info("job %s: %s", _name(job), _summary(document))
         self.later(asyncio.to_thread(self.output.sweep))
 
     def _is_beyond_repair(self) -> bool:
@@ -144,3 +147,18 @@ class Worker:
             jobs = max(MOST_JOBS, self.settings.worker_jobs or 0)
             loop.set_default_executor(ThreadPoolExecutor(jobs + _SHORT, thread_name_prefix="oscine-job"))
             self._threads_of = loop
+
+
+def _name(job: Job) -> str:
+    """What the platform calls the job, without what could break a line of the log."""
+    return session_of(None, job.get("id"))
+
+
+def _summary(document: Document) -> str:
+    """What is told of a finished result in the log: nothing of what was said."""
+    told = document["metadata"]
+    way = "a link" if "url" in document else "base64" if "audio_base64" in document else "pieces"
+    return (
+        f"{document['duration_sec']} s of speech by {told['engine']} in {told['synthesis_seconds']} s, and"
+        f" {told['queue_seconds']} s beside it, as {way}"
+    )
