@@ -63,6 +63,8 @@ def test_dashes_become_pauses_and_hyphens_and_ranges_stay(written: str, read: st
         ("100\u202f000", "100000"),
         ("𝐇𝐞𝐥𝐥𝐨 ﬁne ＡＢＣ", "Hello fine ABC"),
         ("می\u200cروم", "می\u200cروم"),
+        ("Ⅳ: 5㎏, 20℃, 1⁄2 (①)", "IV: 5kg, 20°C, 1/2 (1)"),
+        ("①苹果", "1, 苹果"),
     ],
 )
 def test_characters_that_show_nothing_are_not_spoken(written: str, read: str) -> None:
@@ -89,6 +91,7 @@ def test_emoji_are_left_out_and_signs_stay(written: str, read: str) -> None:
     [
         ("Wow!!!! Really?!?! Why??", "Wow! Really?! Why?"),
         ("Hm..... so . . . ok…… yes", "Hm... so... ok… yes"),
+        ("はず・・・だ", "はず…だ"),
         ("sooooooo good", "sooooooo good"),
         ("((((((x))))", "(x)"),
         ("（。" * 20, "（。"),

@@ -67,6 +67,30 @@ def test_hard_wrapped_paragraphs_are_joined() -> None:
     assert [kind for _, kind, _ in kinds(WRAPPED)] == ["paragraph", "none"]
 
 
+PRINTED = """\
+The exam-
+ple shows that the inter-
+national com-
+mittee met in the well-
+known hall of the city, in a sea-
+side town by the sea, on the lee side.
+"""
+
+
+def test_words_that_were_parted_at_the_ends_of_printed_lines_are_whole_and_compounds_stay() -> None:
+    (said,) = texts(PRINTED)
+    assert said.startswith("The example shows that the international committee met in the well-known hall of the city,")
+    assert said.endswith("in a sea-side town by the sea, on the lee side.")
+    book = WRAPPED.replace("coloured poster", "coloured tea-\ntable") + ("\n" + WRAPPED) * 12
+    assert "coloured tea-table" in texts(book)[1]
+
+
+def test_the_numbers_of_pages_are_not_spoken() -> None:
+    assert texts("One.\n\n- 12 -\n\nTwo.\n\nPage 3 of 10\n\nThree [Pg 7] and{p. 8} four.") == [
+        "One.", "Two.", "Three and four."
+    ]  # fmt: skip
+
+
 def test_verse_keeps_its_lines() -> None:
     assert [kind for _, kind, _ in kinds(POEM)] == ["line", "line", "line", "paragraph", "line", "none"]
 

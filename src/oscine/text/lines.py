@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from oscine.text.characters import CLOSERS, SPACELESS, ends_sentence, is_wide, speakable
+from oscine.text.characters import CLOSERS, SPACELESS, ends_sentence, is_wide, joint, speakable
 from oscine.text.language import ENGLISH, Language
 from oscine.text.marks import LONGEST as LONGEST_MARK
 from oscine.text.marks import masked
@@ -76,10 +76,33 @@ class Wrapping:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[int, int, bool, bool]] = deque(maxlen=60)
+        self._words: set[str] = set()
+        self._pairs = self._parted = 0
+
+    def learn(self, text: str) -> None:
+        """Take note of the words of an example of the text."""
+        self._words.update(_ANY_WORD.findall(_FRAGMENTS.sub(" ", text.lower())))
+
+    def joint(self, before: str, after: str) -> str | None:
+        """What stands between two lines that are one text; None: nothing, and the hyphen goes that parted a word.
+
+        In a text from printed pages one line in thirty or more ends so. The parts of a compound are words of their own,
+        which the text often has.
+        """
+        found = _PARTED.search(before[-40:])
+        if found and after[:1].islower() and self._parted > 0.03 * self._pairs:
+            part, following = found[1].lower(), _ANY_WORD.match(after)
+            rest = following[0] if following else ""
+            compound = part in _COMPOUNDED or (part in self._words and rest in self._words)
+            if part + rest in self._words or not compound:
+                return None
+        return joint(before[-2:], after)
 
     def see(self, line: str, following: str) -> None:
         """Take note of two lines that follow each other inside of a paragraph."""
         width = _width(line)
+        self._pairs += 1
+        self._parted += bool(_PARTED.search(line[-40:])) and following.lstrip()[:1].islower()
         if width <= 130:
             word = _FIRST_WORD.match(following)
             first = following.lstrip()[:1]
@@ -90,6 +113,8 @@ class Wrapping:
     def joins(self, line: str, following: str) -> bool:
         """Whether `following` goes on with the paragraph of `line`."""
         width, first = _width(line), following.lstrip()[:1]
+        if first.islower() and width <= 130 and _PARTED.search(line[-40:]):
+            return True
         if width > 130 or width < 25:
             return False
         if edge := self._edge():
@@ -183,6 +208,17 @@ class _Line:
         return piece
 
 
+_ANY_WORD: Final = re.compile(r"[^\W\d_]+")
+_FRAGMENTS: Final = re.compile(r"[^\W\d_]+-\s*\n\s*[^\W\d_]+")
+_PARTED: Final = re.compile(r"(?<![\w-])([^\W\d_]{2,30})-\s*$")
+"""A line whose last word goes on in the next one."""
+_COMPOUND_WORDS: Final = (
+    "well self half ill all ever so non ex long short high low old new full two three four five six seven eight nine "
+    "ten twenty thirty forty fifty sixty seventy eighty ninety first third mother father sister brother good bad "
+    "ready far near hard soft cold hot red blue green white black grey gray broad middle upper lower"
+)
+_COMPOUNDED: Final = frozenset(_COMPOUND_WORDS.split())
+"""Words that compounds with a hyphen begin with."""
 _HARD_LIMIT: Final = 4 * LONGEST
 """A word this long is cut; no engine would speak it (`oscine.text.split.check_words`)."""
 _LINE_ENDS: Final = str.maketrans(

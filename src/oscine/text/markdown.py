@@ -27,7 +27,7 @@ def classify(line: str) -> tuple[Mark, str]:
         bare, quoted = bare[1:].lstrip(), True
     if not bare or _RULE.fullmatch(bare):
         return "rule" if bare[:1] and bare[0] in _ACROSS else "gap", ""
-    if _DEFINITION.match(bare):
+    if _DEFINITION.match(bare) or _PAGE.fullmatch(bare):
         return "nothing", ""
     if found := _ALERT.fullmatch(bare):
         return "text", f"{found[1].capitalize()}: {found[2]}"
@@ -106,6 +106,8 @@ _FENCED: Final = re.compile(
     r":{3,9}+ ?[a-z-]{0,20}+(?:\[([^\[\]]{1,100}+)\]| +(?!\{)(\S.{0,100}))?+(?: ?\{[^{}]{0,100}\})?"
 )
 """The start and the end of a block between colons (Docusaurus, Pandoc), with its title."""
+_PAGE: Final = re.compile(r"[-–—] ?\d{1,4} ?[-–—]|[Pp]age \d{1,4} (?:of|/) ?\d{1,4}")
+"""The number of a page."""
 _HEADING_MARK: Final = re.compile(r"(?<=\s)\{[#.][^{}]{1,80}+\}$")
 _HEADING: Final = re.compile(r"#{1,6}+(?:[ \t]++|$)|#{2,6}+(?=[^\W\d_])")
 _BULLET: Final = re.compile(r"[-*+•‣◦▪●○–·][ \t\xa0]++(?:\[[ xX]\][ \t]++)?(?=\S)|\[[ xX]\][ \t]++")

@@ -109,7 +109,8 @@ def drop_controls(text: str) -> str:
     text = _INVISIBLE.sub("", _SPACES.sub(" ", _THOUSANDS.sub("", text)))
     if text.isascii():
         return text
-    text = _STYLED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    text = _STYLED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text.replace("⁄", "/"))
+    text = _CIRCLED.sub(lambda found: unicodedata.normalize("NFKC", found[0]) + (", " if found[1] else ""), text)
     return unicodedata.normalize("NFC", _MARK_FLOOD.sub(_few_marks, text))
 
 
@@ -118,7 +119,8 @@ def drop_footnotes(text: str) -> str:
 
     `a[1]`, `m²`, `as in [1]` and a `[1]` that opens a line are content and stay.
     """
-    if "]" in text:
+    if "]" in text or "}" in text:
+        text = _PAGE.sub(lambda found: " " if found[1] and found[2] else found[1] or found[2], text)
         text = _NOTE_AFTER_SIGN.sub(r"\1", text)
         if not _INDEXED.search(text):
             text = _NOTE_AFTER_WORD.sub(r"\1", text)
@@ -141,7 +143,7 @@ def drop_emoji(text: str) -> str:
 def shrink_repeats(text: str) -> str:
     """Repeated punctuation and floods of symbols, each as one; letters and digits stay as they are."""
     text = _CALLS.sub(lambda found: _call(found[0]), text)
-    text = _DOTS.sub(lambda found: "…" if "…" in found[0] else "...", text)
+    text = _DOTS.sub(lambda found: "…" if "…" in found[0] or "・" in found[0] else "...", text)
     text = _RULED.sub(" ", text)
     text = _SAME.sub(r"\1", text)
     return _FLOOD.sub(r"\1", text)
@@ -164,7 +166,10 @@ _INVISIBLE: Final = re.compile(
 )
 _THOUSANDS: Final = re.compile("(?<=[0-9])[\xa0\u2009\u202f](?=[0-9]{3}(?![0-9]))")
 _SPACES: Final = re.compile("[\t\n\x0b\x0c\r\x1c-\x1f\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
-_STYLED: Final = re.compile("[\ufb00-\ufb06\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff]+")
+_STYLED: Final = re.compile(
+    "[\ufb00-\ufb06\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\u2103\u2109\u2160-\u217f\u3380-\u33df\U0001d400-\U0001d7ff]+"
+)
+_CIRCLED: Final = re.compile("[\u2460-\u2473](?=(\\w)?)")
 _MARK_FLOOD: Final = re.compile(r"[^\w\s\x00-\x7f]{9,}+")
 _SIGN_BEFORE: Final = "([.!?…,;:][\"'”’»)]{0,2}|[”»])"
 _NUMBERS: Final = r"\d{1,3}(?:\s?[,–-]\s?\d{1,3}){0,5}"
@@ -184,6 +189,8 @@ _INDEXED: Final = re.compile(
 _RAISED: Final = "[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,3}(?:[,⁻⁰¹²³⁴⁵⁶⁷⁸⁹]{1,6})?|[†‡]{1,3}"
 _RAISED_AFTER_SIGN: Final = re.compile(rf"{_SIGN_BEFORE}(?:{_RAISED}){_AFTER_NOTE}")
 _RAISED_AFTER_WORD: Final = re.compile(rf"(?<![^\s\"'“‘(—–-])([^\W\d_]{{2,60}})(?:{_RAISED}){_AFTER_NOTE}")
+_PAGE: Final = re.compile(r"(\s?)[\[{](?:pg|page|p)\.? ?(?:\d{1,4}|[ivxlc]{1,7})[\]}](\s?)", re.IGNORECASE)
+"""Where a page of a book begins, as Project Gutenberg marks it."""
 _UNITS: Final = (
     "mm cm dm dam hm km nm in inch inches ft foot feet yd yds yard yards mi mile miles sq kg mg lb ha sec min hr sin "
     "cos tan cot csc log ln exp chi pi mc metre metres meter meters centimetre centimetres centimeter centimeters "
@@ -200,7 +207,7 @@ _EMOJI: Final = re.compile(
 )
 """Blocks of Unicode 16 that hold emoji and pictographs; a package would cost more at start than all the rest here."""
 _CALLS: Final = re.compile(r"[!?！？](?:[!?！？]|\s(?=[!?！？]))++")
-_DOTS: Final = re.compile(r"\.(?:[ \xa0]?\.){2,}+…*+|…{2,}+\.*+")
+_DOTS: Final = re.compile(r"\.(?:[ \xa0]?\.){2,}+…*+|…{2,}+\.*+|・{2,}+")
 _RULED: Final = re.compile(r"([-=*_~#+^\\|<>·•─━═])\1{3,}+")
 _SAME: Final = re.compile(r"([^\w\s.])\1{2,}+")
 _FLOOD: Final = re.compile(r"([^\w\s]{2,3}?)\1{3,}+")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from oscine.text.blocks import Block
-from oscine.text.characters import ends_sentence, joint
+from oscine.text.characters import ends_sentence
 from oscine.text.language import Language
 from oscine.text.lines import LONGEST, Wrapping, complete_end, cut_point
 from oscine.text.marks import masked
@@ -95,7 +95,9 @@ class Run:
                 self._chapter = self._title(line)
             if self._text.strip() and not (block.mark == "text" and not block.fresh and self._goes_on(block, wrapping)):
                 self.close("line")
-            self._text = self._text.rstrip() + joint(self._text.rstrip()[-2:], line) + block.text.lstrip()
+            self._text = self._text.rstrip()
+            between = wrapping.joint(self._text, line)
+            self._text = (self._text[:-1] if between is None else self._text + between) + block.text.lstrip()
             self._item = self._item or block.mark in ("item", "heading", "title")
         self._line = block.text
         self._open = not block.ends

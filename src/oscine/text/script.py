@@ -61,7 +61,9 @@ def read(
         opened = list(_openings(sample, rules.markdown, cut))
         guess = rules.script and is_script(opened, cast)
         _learn(opened, wrapping, cast if guess or speakers else None)
-        spoken.learn("\n".join(line for line, _ in opened))
+        sampled = "\n".join(line for line, _ in opened)
+        spoken.learn(sampled)
+        wrapping.learn(sampled)
 
     def clean(text: str, language: str) -> tuple[str, tuple[Respelling, ...]]:
         if live:
