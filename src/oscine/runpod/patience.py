@@ -78,7 +78,8 @@ class Patience:
 
         async def sent(session: Any, *arguments: Any) -> Any:
             end, pause = time.monotonic() + self._patience_s, self._first_s
-            job = session.headers.get(_JOB)
+            headers = getattr(session, "headers", {})
+            job = headers.get(_JOB)
             while True:
                 try:
                     return await send(session, *arguments)
@@ -89,7 +90,7 @@ class Patience:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(_LONGEST_S, 2 * pause)
                 if job is not None:
-                    session.headers[_JOB] = job  # all jobs share the session, and another one may have sent meanwhile
+                    headers[_JOB] = job  # all jobs share the session, and another one may have sent meanwhile
 
         return sent
 
