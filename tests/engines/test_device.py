@@ -9,7 +9,7 @@ import pytest
 torch: Any = pytest.importorskip("torch")
 
 from oscine.config import Settings  # noqa: E402
-from oscine.engines.device import device_of  # noqa: E402
+from oscine.engines.device import device_of, is_for_memory  # noqa: E402
 from oscine.errors import NotAvailable  # noqa: E402
 
 
@@ -60,3 +60,19 @@ def test_a_gpu_that_broke_is_not_called_missing(broken: Any, asked: str) -> None
 def test_where_there_is_no_gpu_models_run_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of(Settings()) == torch.device("cpu")
+
+
+def test_every_part_of_cuda_is_understood_where_memory_is_too_little() -> None:
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported at another call"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ):
+        assert is_for_memory(error)
+    for other in (
+        torch.AcceleratorError("CUDA error: device-side assert triggered"),
+        RuntimeError("The size of tensor a (2) must match the size of tensor b (3)"),
+        ValueError("CUDA out of memory"),
+    ):
+        assert not is_for_memory(other)

@@ -70,6 +70,15 @@ def is_of_device(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and _DEVICES.search(str(error)) is not None
 
 
+def is_for_memory(error: Exception) -> bool:
+    """Whether an accelerator's memory was too little; CUDA's own parts say so in other classes than PyTorch."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+
+
 def free_memory() -> None:
     """Give back what a model that is no longer used took of the device."""
     if "torch" not in sys.modules:
@@ -85,6 +94,8 @@ def free_memory() -> None:
 _DEVICES: Final = re.compile(r"(?i)\b(cuda|cu(blas|dnn|fft|rand|solver|sparse)|nvrtc|triton|device-side|hip|mps)")
 """What PyTorch's messages name where one of an accelerator's libraries failed; most have no class of their own."""
 
+_OUT_OF_MEMORY: Final = "out of memory"
+_NO_MEMORY: Final = re.compile(rf"(?i)\b(cuda|hip)\b.*{_OUT_OF_MEMORY}|_STATUS_ALLOC_FAILED")
 _NOT_HERE: Final = "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out."
 _UNUSABLE: Final = (
     ("invalid device ordinal", _NOT_HERE, None),
@@ -94,7 +105,7 @@ _UNUSABLE: Final = (
         None,
     ),
     (
-        "out of memory",
+        _OUT_OF_MEMORY,
         "Other programs have taken the memory of the GPU; end one of them, or set DEVICE=cpu.",
         "out_of_memory",
     ),

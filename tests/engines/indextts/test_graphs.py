@@ -13,6 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from oscine.engines.graphs import Recorder
 from oscine.engines.indextts.decoding import decode
 from oscine.engines.indextts.engine import IndexTTS2Engine, IndexTTS25Engine
 from oscine.engines.indextts.gpt import LEAST_VIEW, Memories, Replayed, Weights
@@ -216,6 +217,28 @@ def test_codes_that_a_gpu_replays_are_those_of_the_loop_and_cost_one_wait_each(b
         (memory,) = memories._free[beams]
         assert isinstance(memory, Replayed)
         assert len(memory._graphs) == 2
+
+
+def test_where_there_is_no_memory_for_a_graph_steps_are_run_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, prompt = weights(), LEAST_VIEW - 12
+    right = said(plain, Memories(plain), 1, Sampling(), 40, prompt)
+    record, made = Recorder.record, 0
+
+    def until_it_is_full(*given: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made > 1:
+            raise torch.AcceleratorError("CUDA error: out of memory")
+        return record(*given)
+
+    monkeypatch.setattr(Recorder, "record", until_it_is_full)
+    with emulated() as gpu:
+        model = weights("cuda")
+        memories = Memories(model)
+        assert said(model, memories, 1, Sampling(), 40, prompt) == right
+        assert 0 < gpu.replays < len(right) - 1
+        with pytest.raises(torch.AcceleratorError):
+            memories.warm_up(1, 300)
 
 
 def test_memory_that_loading_took_in_passing_is_there_for_what_is_said() -> None:

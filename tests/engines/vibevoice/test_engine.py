@@ -352,7 +352,7 @@ def test_an_engine_that_ran_out_of_memory_comes_back_with_fewer_lanes(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_room(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError
+        raise torch.AcceleratorError("CUDA error: out of memory")
 
     engine = engine_of(checkpoint, tmp_path)
     assert engine.info.max_lanes == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +72,39 @@ def test_recorded_frames_of_every_size_say_what_frames_say(monkeypatch: pytest.M
     assert recordings.made > ready, "sizes that come later are recorded when they come"
 
 
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"),
+]
+
+
+def test_where_there_is_no_memory_for_another_size_a_larger_one_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (wanted,) = wishes(1)
+    wanted = replace(wanted, most_frames=2)
+    right = run(lanes(model(), 2), [wanted])
+
+    class Full(Recordings):
+        """Runs out of memory in the middle of a rehearsal."""
+
+        def record(self, *given: Any) -> Replay:
+            if self.made:
+                among.state.decoding.whole.fill_(torch.nan)
+                raise OUT_OF_MEMORY[1]
+            return super().record(*given)
+
+    full = Full()
+    among = on_a_gpu(monkeypatch, full, 2)
+    with torch.inference_mode():
+        among._graphs._graph((2, among.state.shape.slots, STEPS))
+    assert all(apart(one, other) < CLOSE for one, other in zip(right, run(among, [wanted]), strict=True))
+    assert full.made == 1
+    assert not caplog.records, "it is no GPU that cannot record"
+    with torch.inference_mode(), pytest.raises(torch.OutOfMemoryError):
+        among._graphs.run(lanes=1, view=1, steps=STEPS + 1)
+
+
 @pytest.mark.parametrize("after", [0, 2], ids=["at once", "while it speaks"])
 def test_where_frames_cannot_be_recorded_they_are_run_and_say_the_same(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, after: int
@@ -87,9 +121,10 @@ def test_where_frames_cannot_be_recorded_they_are_run_and_say_the_same(
 
 def test_the_frame_of_all_lanes_is_recorded_before_anybody_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that lanes for which there is too little memory are known while others can still be made."""
-    among = on_a_gpu(monkeypatch, Recordings(torch.OutOfMemoryError("no memory")))
-    with pytest.raises(torch.OutOfMemoryError):
-        among.warm_up(STEPS)
+    for error in OUT_OF_MEMORY:
+        among = on_a_gpu(monkeypatch, Recordings(error))
+        with pytest.raises(torch.OutOfMemoryError):
+            among.warm_up(STEPS)
     among = on_a_gpu(monkeypatch, Recordings())
     among.warm_up(STEPS)
     slots = among.state.shape.slots

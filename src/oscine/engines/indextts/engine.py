@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from oscine.config import Settings
-from oscine.engines.device import current, described, device_of, free_memory, is_of_device
+from oscine.engines.device import current, described, device_of, free_memory, is_for_memory, is_of_device
 from oscine.engines.indextts import languages
 from oscine.engines.indextts.checkpoint import Checkpoint
 from oscine.engines.indextts.grammars import Grammars, read_with
@@ -114,7 +114,9 @@ class IndexTTSEngine(ABC):
             with current(device), torch.inference_mode():
                 lanes = min(LANES, model.room(self._most_tokens))
                 model.warm_up(self._most_tokens)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_for_memory(error):
+                raise
             raise NotAvailable(
                 f"{self.name} does not fit into this GPU; set USE_FP16=true, or take one with more memory.",
                 code="out_of_memory",

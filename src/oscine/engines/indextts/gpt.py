@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from oscine.engines.device import free_memory, sent
+from oscine.engines.device import free_memory, is_for_memory, sent
 from oscine.engines.graphs import Recorder
 from oscine.engines.indextts.sampling import Codes
 from oscine.engines.sizes import bucket
@@ -126,7 +126,12 @@ class Replayed(Memory):
         self._tokens.copy_(tokens)
         self._at.copy_(torch.tensor([[place], [self.length]]), non_blocking=True)
         if self._captures and view not in self._graphs:
-            self._capture(view)
+            try:
+                self._capture(view)
+            except RuntimeError as error:
+                if not is_for_memory(error):
+                    raise
+                self._captures = False  # what is recorded is replayed, the rest is run
         if view in self._graphs:
             self._graphs[view].replay()
         else:
@@ -161,9 +166,9 @@ class Replayed(Memory):
         """Record a step. Its rehearsals write what the step itself will write."""
         try:
             graph = self._recorder.record(lambda: self._step(view), next(iter(self._graphs.values()), None))
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if is_for_memory(error):
+                raise
             log.warning("A step cannot be recorded on this GPU (%s); speech is slower.", type(error).__name__)
             self._captures = False
             self._graphs.clear()

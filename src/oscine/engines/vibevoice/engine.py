@@ -14,7 +14,7 @@ import numpy as np
 
 from oscine.audio.waveform import Samples
 from oscine.config import Settings
-from oscine.engines.device import free_memory
+from oscine.engines.device import free_memory, is_for_memory
 from oscine.engines.expected import Expected
 from oscine.engines.protocol import (
     LATER,
@@ -161,7 +161,7 @@ class VibeVoiceEngine:
                 if over or time.monotonic() >= until:
                     break
         except RuntimeError as error:  # of CUDA, also for want of memory
-            if _is_out_of_memory(error):
+            if is_for_memory(error):
                 self._most_lanes = max(1, self.info.max_lanes // 2)
                 log.warning("the GPU's memory was too little; %d at once from now on", self._most_lanes)
             raise EngineBroken(type(error).__name__) from error
@@ -311,12 +311,6 @@ class VibeVoiceEngine:
 
 _FRAMES_PER_S: Final = 7.5
 _SDE_STEPS: Final = 20
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError)
 
 
 def _number(value: object, default: float) -> float:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import torch
-
-from oscine.engines.device import free_memory
+from oscine.engines.device import free_memory, is_for_memory
 from oscine.engines.vibevoice.frame import Shape
 from oscine.engines.vibevoice.lanes import Lanes
 from oscine.engines.vibevoice.loading import no_room
@@ -33,10 +30,13 @@ def lanes(model: Any, shape: Shape, *, steps: int, compiled: bool) -> Lanes:
 
 def _made(model: Any, shape: Shape, steps: int, compiled: bool) -> Lanes | None:
     """None: they do not fit. What was made of them is forgotten when this returns, error and frames included."""
-    with suppress(torch.OutOfMemoryError):
+    try:
         made = Lanes(model, shape)
         if compiled:
             made.compile()
         made.warm_up(steps)
-        return made
-    return None
+    except RuntimeError as error:
+        if not is_for_memory(error):
+            raise
+        return None
+    return made

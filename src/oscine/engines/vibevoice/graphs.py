@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from oscine.engines.device import is_for_memory
 from oscine.engines.graphs import Recorder
 from oscine.engines.sizes import bucket
 from oscine.engines.vibevoice.frame import Frame, State
@@ -65,7 +66,10 @@ class Graphs:
             self._frame(*(size if self._compiled else (lanes, size[1], steps)))
             outcome = self._state.out[:lanes].to("cpu", copy=True)
             return lambda: outcome
-        graph = self._graph(size)
+        try:
+            graph = self._graph(size)
+        except torch.OutOfMemoryError:
+            graph = self._graphs[size] = self._larger(size)
         if graph is not None:
             graph.replay()
         else:
@@ -87,21 +91,31 @@ class Graphs:
         if self._records and size not in self._graphs:
             try:
                 self._graphs[size] = self._capture(size)
-            except torch.OutOfMemoryError:
-                raise
             except RuntimeError as error:
+                if is_for_memory(error):
+                    raise torch.OutOfMemoryError(str(error)) from None
                 log.warning("A frame cannot be recorded on this GPU (%s); speech is slower.", type(error).__name__)
                 self._records = False
         return self._graphs.get(size)
 
+    def _larger(self, size: tuple[int, int, int]) -> torch.cuda.CUDAGraph:
+        """The smallest recorded frame that does this size too. Raises torch.OutOfMemoryError where there is none."""
+        fits = [each for each in self._graphs if all(has >= needs for has, needs in zip(each, size, strict=True))]
+        if not fits:
+            raise torch.OutOfMemoryError("no memory for another graph")
+        return self._graphs[min(fits)]
+
     def _capture(self, size: tuple[int, int, int]) -> torch.cuda.CUDAGraph:
         """Record a frame. Nothing moves meanwhile: a frame in which no lane is wanted changes no lane."""
-        wanted = self._state.wanted.clone()
-        self._state.wanted.zero_()
+        state = self._state
+        # A rehearsal that runs out of memory midway leaves the contexts as they were between two convolutions.
+        kept = [(each, each.clone()) for each in (state.wanted, state.decoding.whole, state.encoding.whole)]
+        state.wanted.zero_()
         try:
             return self._recorder.record(lambda: self._frame(*size), next(iter(self._graphs.values()), None))
         finally:
-            self._state.wanted.copy_(wanted)
+            for each, before in kept:
+                each.copy_(before)
 
     def _new_outcome(self) -> Tensor:
         """Where an outcome is copied to; two in turn, one of which is read while the other is written."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from oscine.config import Settings
-from oscine.engines.device import described, device_of, free_memory
+from oscine.engines.device import described, device_of, free_memory, is_for_memory
 from oscine.engines.protocol import Progress
 from oscine.engines.torchaudio import make_importable
 from oscine.engines.vibevoice.memory import bytes_per_slot
@@ -67,8 +66,11 @@ def load(folder: Path, settings: Settings, progress: Progress) -> Loaded:
     if settings.quantize:
         options["quantization_config"] = _quantization(settings.quantize, device)
     model = None
-    with suppress(torch.OutOfMemoryError):
+    try:
         model = VibeVoiceForConditionalGeneration.from_pretrained(folder, **options).eval()
+    except RuntimeError as error:
+        if not is_for_memory(error):
+            raise
     if model is None:  # raised here, where no frame of the error holds what was loaded
         free_memory()
         raise NotAvailable(

@@ -76,25 +76,26 @@ class Contexts:
     def __init__(self, network: nn.Module, lanes: int, dtype: torch.dtype, device: torch.device) -> None:
         shapes = {str(module.cache_key): (module.in_channels, _width(module)) for module in _convolutions(network)}
         total = sum(channels * width for channels, width in shapes.values())
-        self._all = torch.zeros(lanes, total, dtype=dtype, device=device)
-        parts = self._all.split([channels * width for channels, width in shapes.values()], dim=1)
+        self.whole = torch.zeros(lanes, total, dtype=dtype, device=device)
+        """All of them, `[lanes, numbers]`."""
+        parts = self.whole.split([channels * width for channels, width in shapes.values()], dim=1)
         self._of = {key: part.view(lanes, *shape) for (key, shape), part in zip(shapes.items(), parts, strict=True)}
 
     @contextmanager
     def advance(self, speaks: Tensor) -> Iterator[Advance]:
         """The cache for a frame. `speaks`, bool `[lanes]`: the others' contexts are as they were when it ends."""
         lanes = len(speaks)
-        before = self._all[:lanes].clone()
+        before = self.whole[:lanes].clone()
         yield Advance(self._of)
-        self._all[:lanes].copy_(torch.where(speaks[:, None], self._all[:lanes], before))
+        self.whole[:lanes].copy_(torch.where(speaks[:, None], self.whole[:lanes], before))
 
     def clear(self, lane: int) -> None:
         """Begin anew."""
-        self._all[lane] = 0
+        self.whole[lane] = 0
 
     def forget(self, which: Tensor) -> None:
         """Begin anew for those where `which`, bool `[lanes]`, is true."""
-        self._all[: len(which)].masked_fill_(which[:, None], 0)
+        self.whole[: len(which)].masked_fill_(which[:, None], 0)
 
 
 class Advance:
