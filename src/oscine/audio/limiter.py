@@ -129,7 +129,9 @@ class TruePeakLimiter:
 _STRETCH: Final = 2048
 """Samples that are worked on at once where something is to be done."""
 _STEP_DB: Final = 1e-5
+"""What a unit of `Gain` is worth."""
 _MARGIN_DB: Final = 0.01
+"""How far below the ceiling that was asked for peaks are kept."""
 _RINGING: Final = 4
 """Samples before the first that are looked at: a signal that starts at full scale rings before it does."""
 _HOLD: Final = 12

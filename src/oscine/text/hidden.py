@@ -32,8 +32,8 @@ def visible(
     `cut`: the text goes on after the last piece, so a block that is open there is hidden.
     """
     source = _Source(_without_front_matter(pieces, warn))
+    # By sign of a block: there is no end for blocks of this length or longer up to this piece.
     nowhere: dict[str, tuple[int, float]] = {}
-    """By sign: no end for blocks of this length or longer up to this piece."""
     for piece in source:
         if isinstance(piece, Idle):
             yield piece

@@ -14,6 +14,7 @@ from oscine.text.characters import speakable as speakable
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE: Final = 3.5
+"""Letters of English that take as long to say as one wide character."""
 
 
 def check_text(text: object, *, max_length: int) -> None:

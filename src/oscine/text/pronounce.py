@@ -14,7 +14,7 @@ from oscine.text.marks import ALL_MARKS, MarkKind, marks, plain_marks
 from oscine.text.written import Respelling
 
 MAX_ENTRIES: Final = 1000
-"""CONTRACTS: `pronunciations`."""
+"""Entries of a lexicon, as docs/request.md says of `pronunciations`."""
 MAX_LENGTH: Final = 200
 """Characters of a word or of a spoken form."""
 

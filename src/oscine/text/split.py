@@ -84,7 +84,6 @@ class _Span(NamedTuple):
 
 
 _REPEATED: Final = re.compile(r"([^\w\s])\1++")
-_CLOSE: Final = r"[\"'”’»)\]）」』】》]{0,4}+"
 _WEIGHT: Final = {
     "sentence": 1.5, "strong": 1.0, "weak": 0.8, "joint": 0.4, "blank": 0.0, "letter": -0.2, "tight": -0.6,
 }  # fmt: skip
