@@ -1,8 +1,8 @@
-"""The built-in voice's network, run without the turn at its end.
+"""The built-in voice's network, run without the transpose at its end.
 
-The network makes the five parts of a spectrum frame by frame and then turns them, `[frames, bins]` to `[bins, frames]`,
-which takes a tenth of its time; what comes after it wants them frame by frame. So the model is loaded without its last
-two nodes, a Transpose and a Split.
+The network makes the five parts of a spectrum frame by frame and then transposes them, `[frames, bins]` to
+`[bins, frames]`, which takes a tenth of its time; what comes after it wants them frame by frame. So the model is loaded
+without its last two nodes, a Transpose and a Split.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Network:
     def __init__(self, path: str) -> None:
         import onnxruntime
 
-        model, self._spectrum = _without_turn(Path(path).read_bytes())
+        model, self._spectrum = _without_transpose(Path(path).read_bytes())
         self._session: Any = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
 
     def run(self, ids: Sequence[int], speed: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -56,7 +56,7 @@ _NODE, _OUTPUT = 1, 12  # of GraphProto
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR = 1, 2, 4  # of NodeProto
 _NAME: Final = 1  # of ValueInfoProto
 _BYTES: Final = 2
-"""The wire type of what has a length before it."""
+"""The wire type of a field whose length comes before it: strings, bytes, messages."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ class _Field:
     value: memoryview
 
 
-def _without_turn(model: bytes) -> tuple[bytes, str | None]:
-    """The model with the spectrum before it is turned as an output, and that output's name.
+def _without_transpose(model: bytes) -> tuple[bytes, str | None]:
+    """The model without its last two nodes, which puts out the input of the transpose, and the name of that output.
 
-    A model that does not end as expected is returned as it is, with None.
+    A model that does not end in the two is returned as it is, with None.
     """
     graph = next(field.value for field in _fields(memoryview(model)) if field.number == _GRAPH)
     fields = list(_fields(graph))
     nodes = [field for field in fields if field.number == _NODE]
     split = _maker(nodes, PARTS[0].encode())
-    turn = _maker(nodes, _names(split, _NODE_INPUT)[0]) if split else None
-    if split is None or turn is None or (_operator(split), _operator(turn)) != (b"Split", b"Transpose"):
+    transpose = _maker(nodes, _names(split, _NODE_INPUT)[0]) if split else None
+    if split is None or transpose is None or (_operator(split), _operator(transpose)) != (b"Split", b"Transpose"):
         return model, None
-    name = _names(turn, _NODE_INPUT)[0]
-    kept = [field.whole for field in fields if field not in (split, turn) and not _is_part(field)]
+    name = _names(transpose, _NODE_INPUT)[0]
+    kept = [field.whole for field in fields if field not in (split, transpose) and not _is_part(field)]
     kept.append(memoryview(_encoded(_OUTPUT, _encoded(_NAME, name))))
     others = [field.whole for field in _fields(memoryview(model)) if field.number != _GRAPH]
     return b"".join([*others, _encoded(_GRAPH, b"".join(kept))]), name.decode()
