@@ -209,7 +209,7 @@ class _Line:
 
 
 _ANY_WORD: Final = re.compile(r"[^\W\d_]+")
-_FRAGMENTS: Final = re.compile(r"[^\W\d_]+-\s*\n\s*[^\W\d_]+")
+_FRAGMENTS: Final = re.compile(r"(?<!\w)[^\W\d_]{1,40}+-[ \t]{0,3}+\n\s{0,20}+[^\W\d_]{1,40}+")
 _PARTED: Final = re.compile(r"(?<![\w-])([^\W\d_]{2,30})-\s*$")
 """A line whose last word goes on in the next one."""
 _COMPOUND_WORDS: Final = (
