@@ -41,7 +41,7 @@ def device_of(settings: Settings) -> torch.device:
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:
-    """In which what names no GPU is made on this one: streams, events, and kernels that packages build."""
+    """A context in which this GPU is PyTorch's current device, for streams, events and kernels that name none."""
     import torch
 
     return torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
@@ -55,7 +55,7 @@ def described(device: torch.device) -> str:
 
 
 def sent(numbers: Sequence[float] | Sequence[int], device: torch.device) -> torch.Tensor:
-    """A vector of numbers of the host, on a device that does not have to finish first what it is doing."""
+    """Numbers of the host as a vector on the device; does not wait until the device has done what it was given."""
     import torch
 
     return torch.tensor(numbers).to(device, non_blocking=True)

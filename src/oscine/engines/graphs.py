@@ -1,4 +1,4 @@
-"""Work that a GPU records once and replays, instead of hundreds of launches."""
+"""CUDA graphs: work that a GPU records once and replays, instead of hundreds of launches."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _RECORDING: Final = threading.Lock()
 
 
 class Recorder:
-    """Records on one device, whichever is current, beside other threads that use theirs."""
+    """Records graphs on one device, whichever is current, while other threads may use other devices."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._side: torch.cuda.Stream | None = None
 
     def record(self, run: Callable[[], None], beside: torch.cuda.CUDAGraph | None = None) -> torch.cuda.CUDAGraph:
-        """`run` as a graph, which takes its memory from where that of `beside` is. Runs it before, to warm up.
+        """`run` as a graph, which shares the memory pool of `beside`. Runs it before, to warm up.
 
         Raises RuntimeError, also torch.OutOfMemoryError; the thread goes on with the stream that it had.
         """

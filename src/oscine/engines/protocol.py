@@ -58,7 +58,7 @@ class Lengths:
     """Turns are gathered into one utterance up to this, which ends at a paragraph where it is nearly full; 0 means that
     each turn is an utterance of its own. A character of Chinese counts as the letters that last as long."""
     turn: int = 0
-    """So many letters a turn counts beside its own where turns are gathered, for what a script has around it."""
+    """Letters that are added to those of each turn where turns are gathered, for what a script has around a turn."""
     shortest: int = 0
     """A last piece shorter than this is joined with the one before it where `limit` allows."""
 
@@ -105,10 +105,11 @@ class EngineInfo:
     device: str = "cpu"
     """Where it runs; the final word once it is loaded."""
     tells: Callable[[str, str | None], str | None] | None = None
-    """The language of a text or, where that of the whole is given too, of a piece of it; None: neither tells. With it,
-    a request that names no language has its own: that of all its text, or of as much as is there."""
+    """Called with a text and None, or with a piece and the language of the whole text: finds the language of the text or
+    of the piece, None where it does not show. An engine that has it gets a language with every utterance: where a
+    request names none, the one found in all of its text, or in as much as is there."""
     apart: int = 1
-    """Utterances it speaks on processors of their own: so many at once hardly delay one another's first sound."""
+    """How many utterances it speaks at once on a processor each, so that none delays the first sound of another."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Utterance:
     """BCP 47; None: the engine decides."""
     options: Mapping[str, object] = field(default_factory=dict)
     whole_seed: int | None = None
-    """That of the request, for what is drawn once for all of its utterances; None: `seed`."""
+    """The seed of the request, for random choices that all of its utterances share; None: `seed`."""
 
     @property
     def text(self) -> str:

@@ -33,11 +33,11 @@ def decode(
 
     Args:
         weights: The model.
-        memories: Where it remembers what it said.
+        memories: Buffers for the keys and values of what was decoded.
         prompt: Embeddings `[prompt, width]`, with that of the start token at the end.
         sampling: How codes are chosen.
-        most: So many codes are made at most.
-        generator: On the prompt's device; nothing else in the process reaches the codes.
+        most: Codes that are made at most.
+        generator: On the prompt's device; the codes depend on no other random state.
     """
     with memories.memory(sampling.beams, len(prompt) + most) as memory:
         logits = memory.read(prompt)

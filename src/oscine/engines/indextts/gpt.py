@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 LEAST_VIEW: Final = 256
 """Slots that attention reads at least where a step is a graph; more in powers of two, a graph for each."""
 _SPARE: Final = 0.6
-"""So much of the memory that is free after loading goes to memories of what was said."""
+"""The share of the memory free after loading that buffers of keys and values may take."""
 
 
 @dataclass(frozen=True, eq=False)

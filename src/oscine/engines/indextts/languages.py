@@ -20,7 +20,8 @@ _ENGLISH: Final = re.compile(
     r"\b(?:the|of|and|to|in|is|was|that|it|he|she|you|for|with|on|at|his|her|this|are|not)\b", re.IGNORECASE
 )
 _SYLLABLE: Final = 2
-"""So much weighs a character of Chinese or Japanese beside a word: these take many signs and names from English."""
+"""Words of another language that a character of Chinese or Japanese outweighs: texts in these have many signs and names
+from English."""
 _LONGEST: Final = 200_000
 """Characters that are looked at: enough to know."""
 

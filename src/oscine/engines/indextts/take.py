@@ -39,7 +39,7 @@ Steps = Generator[Samples | None, None, None]
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request says about how."""
+    """How an utterance is to be spoken: `Utterance.options` with the defaults filled in."""
 
     sampling: Sampling
     steps: int

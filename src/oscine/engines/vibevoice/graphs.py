@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 LEAST_VIEW: Final = 256
 """Slots that attention reads at least; more in powers of two, a graph for each."""
 _STEPS: Final = (5, 10, 15, 20, 30, 50, 100)
-"""Diffusion steps of a graph; what a lane needs fewer, it does as steps that change nothing."""
+"""Diffusion steps of a graph; a lane that needs fewer does the rest as steps that change nothing."""
 _SIZES: Final = 512
-"""So many sizes there may be."""
+"""Sizes that may be compiled; beyond its limit PyTorch runs uncompiled."""
 
 
 class Graphs:
