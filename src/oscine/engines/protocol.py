@@ -105,8 +105,8 @@ class EngineInfo:
     device: str = "cpu"
     """Where it runs; the final word once it is loaded."""
     tells: Callable[[str, str | None], str | None] | None = None
-    """Called with a text and None, or with a piece and the language of the whole text: finds the language of the text or
-    of the piece, None where it does not show. An engine that has it gets a language with every utterance: where a
+    """Called with a text and None, or with a piece and the language of the whole text: finds the language of the text
+    or of the piece, None where it does not show. An engine that has it gets a language with every utterance: where a
     request names none, the one found in all of its text, or in as much as is there."""
     apart: int = 1
     """How many utterances it speaks at once on a processor each, so that none delays the first sound of another."""
