@@ -17,7 +17,7 @@ LINE_CHARS: Final = 42
 Chinese, Japanese or Korean takes the room of two."""
 LINES: Final = 2
 MIN_SECONDS: Final = 0.8
-"""A caption stays for so long, where the next one leaves room: nobody reads what flashes."""
+"""Seconds that a caption stays at least, where the next one leaves room: nobody reads what flashes."""
 MIN_LAST_SECONDS: Final = 0.2
 """The same for the last one, which shall not outlast the sound."""
 SUFFIXES: Final = (".srt", ".vtt")

@@ -18,7 +18,7 @@ from typing import Final
 from oscine.errors import DeliveryFailed, InvalidRequest, OscineError
 
 _ABANDONED_S: Final = 86_400.0
-"""What another machine that shares the folder has not touched for so long is no longer being written."""
+"""Seconds after which a file that another machine has not touched is no longer being written by it."""
 
 
 def check_target(path: Path, *, param: str = "output") -> None:

@@ -26,7 +26,7 @@ COMPLETED_AT_THE_END: Final = frozenset({Format.MP3, Format.FLAC, Format.WAV})
 """Formats whose first bytes say how long the whole is: written once that is known, they need a file that can seek."""
 _BLOCK_BYTES: Final = 1024 * 1024
 _ABORT_SECONDS: Final = 5.0
-"""So long whoever gives up waits for the store to forget what it has; it goes on in the background."""
+"""Seconds that one who gives up waits for the store to forget what it has; it goes on in the background."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ _Fetch = Callable[..., Awaitable[Any]]
 _LOOK_S: Final = 0.05
 """How often a worker that was asked to stop looks whether its jobs are done."""
 _FLOOR_S: Final = 0.5
-"""At least so long lies between two questions for jobs to be stopped, where they are answered at once."""
+"""The least time between two questions for jobs to be stopped, where they are answered at once."""
 
 
 class Drain:

@@ -19,15 +19,16 @@ log = logging.getLogger(__name__)
 _Call = Callable[..., Awaitable[Any]]
 
 PATIENCE_S: Final = 600.0
-"""So long a result is offered again."""
+"""How long a result that the platform did not take is sent again."""
 _FIRST_S, _LONGEST_S = 0.5, 20.0
 """Between two attempts, at first and at most."""
 _ASK_FIRST_S, _ASK_LONGEST_S = 0.2, 5.0
 """The same between two questions for jobs that failed."""
 _NO_JOBS_S: Final = 0.5
-"""The longest pause after an answer that there is no job: the platform else holds the question until there is one."""
+"""The longest pause after an answer that came at once and had no job: usually the platform holds the question until
+there is one."""
 _AT_ONCE_S: Final = 0.1
-"""What is answered within it was not held."""
+"""A question that is answered within it was not held."""
 _JOB: Final = "X-Request-ID"
 """The header in which the SDK names the job that a result belongs to."""
 once: ContextVar[bool] = ContextVar("once", default=False)

@@ -15,9 +15,9 @@ from oscine.synthesis.track import Progress
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 5.0
-"""A report is a request to the platform; short jobs make none."""
+"""Between two reports. Each is a request to the platform; jobs that are shorter make none."""
 _LAST_S: Final = 10.0
-"""So long a result waits for a report that is on its way."""
+"""How long a result waits for a report that is on its way."""
 
 
 class Reporter:

@@ -29,7 +29,7 @@ logging.getLogger("oscine").addHandler(logging.NullHandler())  # who uses Oscine
 
 STEP_BUDGET_S: Final = 0.05
 REST_S: Final = 1.0
-"""After so long without a job memory is given back that was only kept to be quick."""
+"""Seconds without a job after which memory is given back that was only kept to be quick."""
 POLL_S: Final = 0.5
 """How often an engine that has no room now is asked again."""
 ATTEMPTS: Final = 3

@@ -45,8 +45,8 @@ class Studio:
         self.settings = settings or Settings.from_env()
         self.registry = Registry(self.settings, factories)
         self.rest_s = 0.0
-        """So long an engine that failed is left alone before a request has it loaded again; twice as long each time it
-        fails again without a word, 5 minutes at most. Until then requests are told at once why it failed."""
+        """Seconds before a request has an engine that failed loaded again: doubled each time it fails again without
+        having spoken, 5 minutes at most. Until then requests are told at once why it failed."""
         self._on_progress = on_progress
         self._schedulers: dict[str, Scheduler] = {}
         self._failures: dict[str, int] = {}
