@@ -559,6 +559,7 @@ def test_a_gpu_that_fails_breaks_the_engine_which_can_be_loaded_again(
         raise failure
 
     monkeypatch.setattr(model_of(two_five), "vocode", full)
+    monkeypatch.setattr(two_five, "_most_lanes", LANES)
     lane = two_five.open(wanted, threading.Event())
     with pytest.raises(EngineBroken):
         two_five.step([lane], 60.0)
@@ -567,6 +568,8 @@ def test_a_gpu_that_fails_breaks_the_engine_which_can_be_loaded_again(
     assert two_five.capacity(wanted).state is State.LATER
     two_five.load(quiet)
     two_five.close_lane(lane)
+    assert two_five.info.max_lanes == (LANES // 2 if isinstance(failure, torch.OutOfMemoryError) else LANES)
+    two_five.info = replace(two_five.info, max_lanes=LANES)
     np.testing.assert_array_equal(said(two_five, wanted), right)
 
 

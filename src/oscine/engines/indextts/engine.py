@@ -86,6 +86,8 @@ class IndexTTSEngine(ABC):
         self._model: Model | None = None
         self._emotions: TextEmotion | None = None
         self._open: set[_Lane] = set()
+        self._most_lanes = LANES
+        """Fewer since the memory was too little for more."""
         self.info = self._describe()
 
     def missing(self) -> Missing | None:
@@ -112,7 +114,7 @@ class IndexTTSEngine(ABC):
             with current(device), torch.random.fork_rng([device] if device.type == "cuda" else []):
                 model = self._load()
             with current(device), torch.inference_mode():
-                lanes = min(LANES, model.room(self._most_tokens))
+                lanes = min(self._most_lanes, model.room(self._most_tokens))
                 model.warm_up(self._most_tokens)
         except RuntimeError as error:
             if not is_for_memory(error):
@@ -209,6 +211,9 @@ class IndexTTSEngine(ABC):
             self._release(lane)
             return [Failed(lane, error.message, retryable=False)]
         except Exception as error:  # of the package's code, unless the device itself failed
+            if is_for_memory(error):
+                self._most_lanes = max(1, self.info.max_lanes // 2)
+                log.warning("the GPU's memory was too little; %d at once from now on", self._most_lanes)
             if is_of_device(error):
                 raise EngineBroken(type(error).__name__) from error
             self._release(lane)
