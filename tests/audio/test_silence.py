@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oscine.audio.silence import quiet_runs, speech_bounds
+from oscine.audio.silence import RoomLevel, quiet_runs, speech_bounds
 from tests.audio.signals import RATE, Samples, murmur, said, sine
 
 ENDINGS = [
@@ -117,3 +117,38 @@ def test_short_pauses_are_left_out() -> None:
     samples = np.concatenate([tone, np.zeros(RATE // 20, np.float32), tone, np.zeros(RATE // 5, np.float32), tone])
     assert len(quiet_runs(samples, RATE, 40)) == 2
     assert len(quiet_runs(samples, RATE, 150)) == 1
+
+
+def heard(samples: Samples) -> RoomLevel:
+    room = RoomLevel(RATE)
+    for piece in np.array_split(samples, 31):
+        room.push(piece)
+    return room
+
+
+@pytest.mark.parametrize("dbfs", [-60, -50, -46])
+def test_the_level_of_a_room_is_learned_from_what_is_said_in_it(dbfs: float) -> None:
+    spoken = np.concatenate([said(text) for text in ENDINGS[:4]])
+    assert heard(spoken + room_tone(len(spoken), dbfs)).dbfs() == pytest.approx(dbfs, abs=2)
+
+
+def test_a_clean_room_has_no_level_not_even_where_nobody_pauses() -> None:
+    spoken = [said(text) for text in ENDINGS]
+    assert heard(np.concatenate(spoken)).dbfs() == -np.inf
+    bounds = [(sound, speech_bounds(sound, RATE) or (0, 0)) for sound in spoken]
+    assert heard(np.concatenate([sound[start:end] for sound, (start, end) in bounds])).dbfs() == -np.inf
+    assert RoomLevel(RATE).dbfs() == -np.inf
+
+
+@pytest.mark.parametrize("dbfs", [-55, -48])
+@pytest.mark.parametrize("text", ENDINGS[:4])
+def test_with_a_room_that_is_known_a_part_is_bounded_as_the_whole(text: str, dbfs: float) -> None:
+    samples = said(text)
+    noisy = samples + room_tone(len(samples), dbfs)
+    whole = speech_bounds(noisy, RATE)
+    assert whole is not None
+    tail = noisy[whole[1] + RATE // 50 :]
+    assert speech_bounds(tail, RATE, room_dbfs=dbfs) is None
+    ending = speech_bounds(noisy[whole[1] - RATE // 5 :], RATE, room_dbfs=dbfs)
+    assert ending is not None
+    assert ending[1] == pytest.approx(RATE // 5, abs=RATE // 25), "far less than the margin that is kept"

@@ -223,6 +223,23 @@ def test_the_room_of_a_noisy_voice_goes_on_through_a_pause(dbfs: int, cut: int |
     assert np.abs(track[[0, -1]]).max() < 1e-5
 
 
+@pytest.mark.parametrize("cut", [480, 3192, 12_000])
+@pytest.mark.parametrize("dbfs", [-52, -46])
+def test_noise_is_no_speech_in_a_stream_either_once_the_voice_is_known(dbfs: int, cut: int) -> None:
+    chance = np.random.default_rng(5)
+    parts = [
+        (one, (sound + 10 ** (dbfs / 20) * chance.standard_normal(len(sound))).astype(np.float32))
+        for one, sound in parts_of([340, 340, 700, 340], lead_ms=400, trail_ms=500)
+    ]
+    track, assembler = assembled(parts, cut=cut)
+    for (start, end), pause in zip(assembler.seams[2:], [340, 700, 340], strict=True):
+        assert (end - start) / RATE == pytest.approx(pause / 1000, abs=0.015)
+        assert np.abs(levels(track[start + RATE // 100 : end - RATE // 100]) - dbfs).max() < 4
+    for segment, (one, _) in list(zip(assembler.segments, parts, strict=True))[2:]:
+        spoken_s = words_at(one.utterance.text)[-1][2] - words_at(one.utterance.text)[0][1]
+        assert segment.end - segment.start == pytest.approx(spoken_s, abs=0.03)
+
+
 def test_the_room_of_one_voice_fades_where_the_next_one_has_none() -> None:
     noise = (0.002 * np.random.default_rng(4).standard_normal(RATE * 4)).astype(np.float32)
     (one, noisy), clean = parts_of([1000])

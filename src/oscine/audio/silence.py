@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,15 +13,21 @@ from oscine.audio.waveform import Samples
 
 
 def speech_bounds(
-    samples: Samples, sample_rate: int, *, floor_dbfs: float = -50.0, depth_db: float = 50.0
+    samples: Samples,
+    sample_rate: int,
+    *,
+    floor_dbfs: float = -50.0,
+    depth_db: float = 50.0,
+    room_dbfs: float = -math.inf,
 ) -> tuple[int, int] | None:
     """The first sample of speech and the one past its last; None if nothing is louder than `floor_dbfs`.
 
     Speech is what rises above `floor_dbfs` and clear of the room's noise, with all that leads up to it and dies away
     after it: soft consonants and breath down to `depth_db` below the loud parts, or down to the noise. Levels are RMS
-    over 5 ms in dBFS (a square wave at full scale is 0).
+    over 5 ms in dBFS (a square wave at full scale is 0). `room_dbfs` is what is known of the room (`RoomLevel`): a part
+    of a recording may hold too little of its noise, or nothing else.
     """
-    heard = _listen(samples, sample_rate, floor_dbfs)
+    heard = _listen(samples, sample_rate, floor_dbfs, room_dbfs)
     core = np.flatnonzero(heard.level > max(floor_dbfs, heard.room + _CORE_DB))
     if len(core) == 0:
         return None
@@ -46,6 +53,30 @@ def quiet_runs(
     return [(int(start), int(end)) for start, end in runs if end - start >= min_ms / 1000 * sample_rate]
 
 
+class RoomLevel:
+    """Learns how loud the steady noise behind a voice is, from what the voice says, as it comes."""
+
+    def __init__(self, sample_rate: int) -> None:
+        """`sample_rate` in Hz."""
+        self._frame = _frame_of(sample_rate)
+        self._rest: Samples = np.zeros(0, np.float32)
+        self._power = np.zeros(0)
+
+    def push(self, samples: Samples) -> None:
+        """Take the next float32 `[samples]`."""
+        samples = np.concatenate([self._rest, samples])
+        whole = len(samples) // self._frame * self._frame
+        self._rest = samples[whole:]
+        self._power = np.concatenate([self._power, _power(samples[:whole], self._frame)])[-_LEARNED:]
+
+    def dbfs(self) -> float:
+        """Its level; minus infinity while too little was heard, and for rooms that are quieter than anybody minds."""
+        if len(self._power) < _LEAST_LEARNED:
+            return -math.inf
+        _, _, _, room = _levels(self._power, _FLOOR_DBFS)
+        return room if room > _NOISY_DBFS else -math.inf
+
+
 @dataclass(frozen=True)
 class _Heard:
     frame: int
@@ -60,19 +91,36 @@ class _Heard:
     """dBFS of the steady noise behind the speech; minus infinity if none can be told from the speech."""
 
 
-def _listen(samples: Samples, sample_rate: int, floor_dbfs: float) -> _Heard:
-    frame = max(1, round(sample_rate * _FRAME_SECONDS))
+def _listen(samples: Samples, sample_rate: int, floor_dbfs: float, room_dbfs: float = -math.inf) -> _Heard:
+    frame = _frame_of(sample_rate)
     whole = len(samples) // frame * frame
-    frames = samples[:whole].reshape(-1, frame)
-    power = np.einsum("ij,ij->i", frames, frames).astype(np.float64) / frame
+    power = _power(samples[:whole], frame)
     if whole < len(samples):
         power = np.append(power, np.square(samples[whole:], dtype=np.float64).sum() / frame)
+    level, smooth, loud, room = _levels(power, floor_dbfs)
+    return _Heard(frame, level, smooth, loud, max(room, room_dbfs))
+
+
+def _frame_of(sample_rate: int) -> int:
+    return max(1, round(sample_rate * _FRAME_SECONDS))
+
+
+def _power(samples: Samples, frame: int) -> NDArray[np.float64]:
+    frames = samples.reshape(-1, frame)
+    power: NDArray[np.float64] = np.einsum("ij,ij->i", frames, frames).astype(np.float64) / frame
+    return power
+
+
+def _levels(
+    power: NDArray[np.float64], floor_dbfs: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float]:
+    """Of each frame its level, alone and averaged with its neighbours; the level of the loud parts, and the room's."""
     level = _db(power)
     above = level[level > floor_dbfs]
     loud = _quantile(above, 0.9) if len(above) else floor_dbfs
     mean = np.convolve(np.pad(power, _SMOOTH // 2), np.full(_SMOOTH, 1 / _SMOOTH), "valid") if len(power) else power
     smooth = _db(mean)
-    return _Heard(frame, level, smooth, loud, min(_room(smooth), loud - _LEAST_SNR_DB))
+    return level, smooth, loud, min(_room(smooth), loud - _LEAST_SNR_DB)
 
 
 def _room(smooth: NDArray[np.float64]) -> float:
@@ -105,6 +153,12 @@ def _db(power: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 _FRAME_SECONDS: Final = 0.005
+_FLOOR_DBFS: Final = -50.0
+_LEARNED: Final = 4000
+"""Frames by which a room is known, 20 s: the last ones."""
+_LEAST_LEARNED: Final = 200
+_NOISY_DBFS: Final = -65.0
+"""Quieter rooms are clear of what counts as speech."""
 _SMOOTH: Final = 5
 """Frames; odd."""
 _GAP: Final = 10

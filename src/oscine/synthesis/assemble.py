@@ -8,6 +8,7 @@ too long overlap with equal power. Speech itself is never faded, cut or overlapp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,7 @@ import numpy as np
 from oscine.audio.chapters import Chapter
 from oscine.audio.fade import fade_in, fade_out, overlap
 from oscine.audio.room import has_room_tone, room_tone
-from oscine.audio.silence import speech_bounds
+from oscine.audio.silence import RoomLevel, speech_bounds
 from oscine.audio.waveform import Samples
 from oscine.synthesis.align import Envelope, sentence_spans
 from oscine.synthesis.plan import Piece, Sentence
@@ -81,6 +82,7 @@ class Assembler:
         self._emitted = 0
         self._tail: Samples | None = None
         self._speech_end = 0
+        self._rooms: dict[frozenset[str], RoomLevel] = {}
         self._piece: Piece | None = None
         self._opening: list[str] = []
         """Titles of chapters whose first sound is to come."""
@@ -100,7 +102,9 @@ class Assembler:
                 self._leave()
             return _NOTHING
         samples = np.concatenate([self._held, spoken.samples]) if len(self._held) else spoken.samples
-        bounds = _bounds(samples, self._rate)
+        room = self._room_of(spoken.piece)
+        bounds = _bounds(samples, self._rate, room.dbfs())
+        room.push(spoken.samples)
         out: list[Samples] = []
         if not self._heard:
             if bounds is None:
@@ -241,6 +245,13 @@ class Assembler:
         self._held = _NOTHING
         self._piece = None
 
+    def _room_of(self, piece: Piece) -> RoomLevel:
+        """What is known of the room of those who speak `piece`."""
+        voices = frozenset(prompt.key for prompt in piece.utterance.prompts.values())
+        if voices not in self._rooms:
+            self._rooms[voices] = RoomLevel(self._rate)
+        return self._rooms[voices]
+
     def _timed(self, sentences: tuple[Sentence, ...]) -> Iterable[Segment]:
         length = (self._speech_end - self._onset) / self._rate
         start = self._onset / self._rate
@@ -264,9 +275,9 @@ _NOTHING: Final[Samples] = np.zeros(0, np.float32)
 _SOON: Final = 512
 
 
-def _bounds(samples: Samples, sample_rate: int) -> tuple[int, int] | None:
+def _bounds(samples: Samples, sample_rate: int, room_dbfs: float = -math.inf) -> tuple[int, int] | None:
     """Where speech is, to the sample where it stands in silence."""
-    bounds = speech_bounds(samples, sample_rate) if len(samples) else None
+    bounds = speech_bounds(samples, sample_rate, room_dbfs=room_dbfs) if len(samples) else None
     if bounds is None:
         return None
     start, end = bounds
