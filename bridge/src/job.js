@@ -9,6 +9,8 @@ const KEPT = 4;
 /** Share of the sub-requests that a job is left with, however long it waits for a worker. */
 const JOB_SHARE = 0.4;
 const MOST_FAILURES = 6;
+/** A job that was only just taken may not be known everywhere. */
+const MOST_MISSING = 3;
 const ENDS = ["complete", "completed", "success"];
 
 export class Job {
@@ -121,7 +123,7 @@ export class Job {
         if (typeof answer?.status === "string") return this.#seen(answer);
         if ((failures += 1) >= MOST_FAILURES) throw unreachable();
       } catch (error) {
-        if (!(error instanceof Vanished) || (missing += 1) > 1) throw error;
+        if (!(error instanceof Vanished) || (missing += 1) > MOST_MISSING) throw error;
       }
     }
   }

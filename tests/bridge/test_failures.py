@@ -306,6 +306,10 @@ class TestThePlatform:
         gate.rule = rule
         assert house.bridge.speech().content == wanted
 
+    def test_a_job_that_is_not_known_yet_is_asked_for_again(self, house: House, gate: Gate):
+        gate.rule = lambda p: refusal(404) if p.kind == "stream" and gate.counted()["stream"] <= 3 else None
+        assert house.bridge.speech().status_code == 200
+
     def test_polls_that_always_fail_end_with_503(self, house: House, gate: Gate):
         gate.rule = lambda passed: refusal(500) if passed.kind == "stream" else None
         error_of(house.bridge.speech(), 503, "upstream_unreachable")
