@@ -61,6 +61,9 @@ class RoomLevel:
         self._frame = _frame_of(sample_rate)
         self._rest: Samples = np.zeros(0, np.float32)
         self._power = np.zeros(0)
+        self._known = -math.inf
+        self._new = 0
+        """Frames since it was found out."""
 
     def push(self, samples: Samples) -> None:
         """Take the next float32 `[samples]`."""
@@ -68,13 +71,15 @@ class RoomLevel:
         whole = len(samples) // self._frame * self._frame
         self._rest = samples[whole:]
         self._power = np.concatenate([self._power, _power(samples[:whole], self._frame)])[-_LEARNED:]
+        self._new += whole // self._frame
 
     def dbfs(self) -> float:
         """Its level; minus infinity while too little was heard, and for rooms that are quieter than anybody minds."""
-        if len(self._power) < _LEAST_LEARNED:
-            return -math.inf
-        _, _, _, room = _levels(self._power, _FLOOR_DBFS)
-        return room if room > _NOISY_DBFS else -math.inf
+        if len(self._power) >= _LEAST_LEARNED and self._new >= _AGAIN:
+            _, _, _, room = _levels(self._power, _FLOOR_DBFS)
+            self._known = room if room > _NOISY_DBFS else -math.inf
+            self._new = 0
+        return self._known
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ _FLOOR_DBFS: Final = -50.0
 _LEARNED: Final = 4000
 """Frames by which a room is known, 20 s: the last ones."""
 _LEAST_LEARNED: Final = 200
+_AGAIN: Final = 100
+"""Frames after which the level is found out again, half a second: what it costs should not be heard of."""
 _NOISY_DBFS: Final = -65.0
 """Quieter rooms are clear of what counts as speech."""
 _SMOOTH: Final = 5
