@@ -113,7 +113,7 @@ class Wrapping:
     def joins(self, line: str, following: str) -> bool:
         """Whether `following` goes on with the paragraph of `line`."""
         width, first = _width(line), following.lstrip()[:1]
-        if first.islower() and width <= 130 and _PARTED.search(line[-40:]):
+        if first.islower() and 8 <= width <= 130 and _PARTED.search(line[-40:]):
             return True
         if width > 130 or width < 25:
             return False

@@ -111,6 +111,8 @@ class Run:
                 rest, self._text = self._text[at:], self._text[:at]
                 self.close("sentence" if whole else "none", item=False)
                 self._text = rest
+            elif len(self._text) > 2 * LONGEST:
+                self.close("none", item=False)
 
     def turn(self, speaker: str) -> None:
         """From here on `speaker` speaks."""
