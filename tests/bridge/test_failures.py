@@ -310,6 +310,10 @@ class TestThePlatform:
         gate.rule = lambda p: refusal(404) if p.kind == "stream" and gate.counted()["stream"] <= 3 else None
         assert house.bridge.speech().status_code == 200
 
+    def test_an_end_that_cannot_be_asked_for_at_once_is_asked_for_again(self, house: House, gate: Gate):
+        gate.rule = lambda p: refusal(500) if p.kind == "status" and gate.counted()["status"] <= 2 else None
+        error_of(house.bridge.speech(voice="nobody"), 400, "voice_not_found")
+
     def test_polls_that_always_fail_end_with_503(self, house: House, gate: Gate):
         gate.rule = lambda passed: refusal(500) if passed.kind == "stream" else None
         error_of(house.bridge.speech(), 503, "upstream_unreachable")

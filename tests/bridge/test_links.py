@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
@@ -163,9 +164,17 @@ def older(bundle: Bundle, kind: str, folder: Path, link: str) -> Iterator[Old]:
 
 def wav(data: bytes) -> tuple[int, bytes]:
     """Sample rate and samples of a WAV file that was streamed."""
-    assert data[:4] == b"RIFF"
-    assert data[36:40] == b"data"
-    return struct.unpack("<I", data[24:28])[0], data[44:]
+    riff, open_end, wave, size, codec, channels, rate, *more = struct.unpack("<4sI8sIHHIIHH4sI", data[:44])
+    assert (riff, wave, open_end) == (b"RIFF", b"WAVEfmt ", 0xFFFFFFFF)
+    assert (size, codec, channels) == (16, 1, 1)
+    assert more == [rate * 2, 2, 16, b"data", 0xFFFFFFFF]
+    return rate, data[44:]
+
+
+def end_of(events: str) -> dict[str, Any]:
+    """The last event."""
+    found: dict[str, Any] = json.loads(events.strip().splitlines()[-1].removeprefix("data: "))
+    return found
 
 
 def test_the_vibevoice_worker_is_heard_as_it_is(bundle: Bundle, tmp_path: Path, store: Store):
@@ -186,7 +195,8 @@ def test_the_vibevoice_worker_is_heard_as_it_is(bundle: Bundle, tmp_path: Path, 
         assert (whole.headers["content-type"], whole.content) == ("audio/mpeg", SAMPLES)
         events = old.bridge.speech(stream_format="sse")
         assert events.text.count("speech.audio.delta") == 3
-        assert "speech.audio.done" in events.text
+        assert end_of(events.text)["type"] == "speech.audio.done"
+        assert "flac" in end_of(old.bridge.speech(response_format="flac", stream_format="sse").text)["warnings"][0]
         broken = old.bridge.speech(input="break")
         assert broken.status_code == 500
         assert "/workspace" not in broken.text
@@ -209,6 +219,8 @@ def test_the_indextts_worker_is_heard_as_it_is(bundle: Bundle, tmp_path: Path, s
         opus = old.bridge.speech(response_format="opus")
         assert (opus.headers["content-type"], opus.content) == ("audio/ogg", SAMPLES), "its files are Opus"
         assert old.asked()["stream"] is False
+        events = old.bridge.speech(response_format="opus", stream_format="sse")
+        assert end_of(events.text)["duration"] == 0.2
 
 
 def test_a_store_that_checks_signatures_gives_what_the_worker_left(bundle: Bundle, alone: House, tmp_path: Path):
