@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.bridge.gate import Gate, refusal
 from tests.bridge.house import MEDIA_TYPES, Bridge, Bundle, asked, running
 from tests.bridge.test_leaving import asking, reads_sound
-from tests.http.child import Child, child
+from tests.http.apart import Apart, apart
 from tests.runpod.house import until
 from tests.runpod.plane import KEY
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    with child(tmp_path_factory.mktemp("served"), OSCINE_API_KEYS=KEY) as found:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
+    with apart(tmp_path_factory.mktemp("served"), OSCINE_API_KEYS=KEY) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def passage(server: Child) -> Iterator[Gate]:
+def passage(server: Apart) -> Iterator[Gate]:
     with Gate(server.url).running() as found:
         yield found
 
@@ -44,13 +44,13 @@ def bridge(bundle: Bundle, passage: Gate) -> Iterator[Bridge]:
         yield found
 
 
-def direct(server: Child, **fields: Any) -> Any:
+def direct(server: Apart, **fields: Any) -> Any:
     with Bridge(server.url).client(KEY) as http:
         return http.post("/v1/audio/speech", json=asked(**fields))
 
 
 @pytest.mark.parametrize("format", MEDIA_TYPES)
-def test_its_answer_goes_through_byte_for_byte(server: Child, bridge: Bridge, gate: Gate, format: str):
+def test_its_answer_goes_through_byte_for_byte(server: Apart, bridge: Bridge, gate: Gate, format: str):
     answer, wanted = bridge.speech(response_format=format), direct(server, response_format=format)
     assert answer.content == wanted.content
     for name in ("content-type", "x-oscine-engine", "x-oscine-voice", "x-oscine-seed"):
@@ -60,14 +60,14 @@ def test_its_answer_goes_through_byte_for_byte(server: Child, bridge: Bridge, ga
     assert "sk-client" not in str(passed.headers)
 
 
-def test_events_go_through(server: Child, bridge: Bridge, gate: Gate):
+def test_events_go_through(server: Apart, bridge: Bridge, gate: Gate):
     answer = bridge.speech(response_format="pcm", stream_format="sse")
     wanted = direct(server, response_format="pcm", stream_format="sse")
     assert answer.headers["content-type"] == wanted.headers["content-type"]
     assert answer.text.splitlines()[-2] == wanted.text.splitlines()[-2]
 
 
-def test_older_pages_hear_samples(server: Child, bridge: Bridge, gate: Gate):
+def test_older_pages_hear_samples(server: Apart, bridge: Bridge, gate: Gate):
     with bridge.client() as http:
         answer = http.post("/api/tts/stream", json=asked())
         wrong = http.post("/api/tts/stream", json=asked(voice="nobody"))
@@ -161,11 +161,11 @@ def test_an_endpoint_of_the_other_kind_is_told(bridge: Bridge, gate: Gate):
     assert len(gate.passed) == 1
 
 
-def test_a_client_that_leaves_ends_the_speech(server: Child, bridge: Bridge, gate: Gate):
+def test_a_client_that_leaves_ends_the_speech(server: Apart, bridge: Bridge, gate: Gate):
     text = "This sentence is one of very many that nobody waits for any more. " * 400
     with asking(bridge, input=text, response_format="wav") as connection:
         reads_sound(connection)
-    until(lambda: any(line.get("outcome") == "left" for line in server.log()))
+    until(lambda: any(line.get("outcome") == "left" for line in server.log))
 
 
 def test_health_wakes_nobody(bridge: Bridge, gate: Gate):

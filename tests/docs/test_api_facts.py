@@ -25,7 +25,8 @@ from oscine.http.speech import media_type
 from oscine.http.voices import SAMPLE
 from oscine.synthesis.result import Report
 from tests.docs.pages import ROOT, prose, rows_of
-from tests.http.child import Child, child
+from tests.http.apart import Apart
+from tests.http.apart import apart as served
 
 API: Final = ROOT / "docs" / "api.md"
 PACKAGE: Final = ROOT / "src" / "oscine"
@@ -38,17 +39,17 @@ KEY: Final = "sk-of-the-page"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    with child(tmp_path_factory.mktemp("served"), OSCINE_API_KEYS=KEY, OSCINE_LOG_TEXT="true") as found:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
+    with served(tmp_path_factory.mktemp("served"), OSCINE_API_KEYS=KEY, OSCINE_LOG_TEXT="true") as found:
         yield found
 
 
-def ask(running: Child, method: str, path: str, *, key: str | None = KEY, **more: Any) -> httpx.Response:
+def ask(running: Apart, method: str, path: str, *, key: str | None = KEY, **more: Any) -> httpx.Response:
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     return httpx.request(method, running.url + path, headers=headers, timeout=60, trust_env=False, **more)
 
 
-def test_every_route_is_told_and_whether_it_needs_a_key(running: Child):
+def test_every_route_is_told_and_whether_it_needs_a_key(running: Apart):
     told = {row[0]: row[2] for row in rows_of(API, "route", "what it is")}
     described = ask(running, "GET", "/openapi.json", key=None).json()["paths"]
     routes = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
@@ -106,7 +107,7 @@ def test_the_last_event_and_its_usage_are_told():
     }
 
 
-def test_the_events_that_are_shown_have_the_fields_that_are_sent(running: Child):
+def test_the_events_that_are_shown_have_the_fields_that_are_sent(running: Apart):
     shown = [json.loads(found) for found in re.findall(r'(?m)^data: (\{"type":"speech\..*\})$', API.read_text())]
     asked = {"input": "Hello world.", "stream_format": "sse", "response_format": "mp3"}
     answer = ask(running, "POST", "/v1/audio/speech", json=asked).text
@@ -154,7 +155,7 @@ WRONG: Final = "invalid_request_error"
     ],
 )
 def test_an_error_has_the_status_type_and_code_of_its_row(
-    running: Child, method: str, path: str, sent: dict[str, Any], status: int, kind: str, code: str | None
+    running: Apart, method: str, path: str, sent: dict[str, Any], status: int, kind: str, code: str | None
 ):
     answer = ask(running, method, path, **sent)
     error = answer.json()["error"]
@@ -162,7 +163,7 @@ def test_an_error_has_the_status_type_and_code_of_its_row(
     assert [str(status), kind, code or "—"] in [row[:3] for row in rows_of(API, "status", "type", "code")]
 
 
-def test_every_field_of_a_voice_is_told(running: Child):
+def test_every_field_of_a_voice_is_told(running: Apart):
     told = {name for row in rows_of(API, "field of a voice", "what it is") for name in row[0].split(", ")}
     listed = ask(running, "GET", "/v1/audio/voices").json()["voices"]
     sample = ask(running, "POST", "/v1/audio/speech", json={"input": "One. " * 8, "response_format": "flac"}).content
@@ -172,7 +173,7 @@ def test_every_field_of_a_voice_is_told(running: Child):
     assert told == {*listed[0], *kept.json(), *shown}
 
 
-def test_every_fact_of_health_is_told(running: Child):
+def test_every_fact_of_health_is_told(running: Apart):
     rows = {row[0]: row[1] for row in rows_of(API, "fact", "what it is")}
     health = ask(running, "GET", "/health").json()
     assert set(health) == set(rows)
@@ -194,7 +195,7 @@ def test_every_figure_and_its_labels_are_told():
     assert told == found
 
 
-def test_every_field_of_the_log_is_told(running: Child):
+def test_every_field_of_the_log_is_told(running: Apart):
     told = {name for row in rows_of(API, "field of a line", "what it is") for name in row[0].split(", ")}
     done = ask(running, "POST", "/v1/audio/speech", json={"input": "Hello."})
     failed = ask(running, "POST", "/v1/audio/speech", json={"input": "Hello.", "voice": "nobody"})

@@ -1,4 +1,4 @@
-"""A server in a process of its own, for what would be too much for the process of the tests."""
+"""A server in a process of its own, whose log can be read."""
 
 from __future__ import annotations
 
@@ -23,11 +23,25 @@ class Apart:
     """The process, and every line of its log until now."""
 
     process: subprocess.Popen[bytes]
+    folder: Path
+    """Its volume."""
     port: int = 0
     log: list[dict[str, Any]] = field(default_factory=list)
     strange: list[bytes] = field(default_factory=list)
     """Lines on standard error that are no JSON."""
+    raw: bytearray = field(default_factory=bytearray)
+    """All of standard error."""
     reader: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def line_of(self, request_id: str) -> dict[str, Any]:
+        """The one line of a request."""
+        assert eventually(lambda: any(line.get("request_id") == request_id for line in self.log))
+        (line,) = [line for line in self.log if line.get("request_id") == request_id]
+        return line
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
@@ -62,7 +76,7 @@ def apart(folder: Path, *, ready: bool = True, program: str = "", **names: str) 
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
-    found = Apart(process)
+    found = Apart(process, folder)
     listening = threading.Event()
     found.reader = reader = threading.Thread(target=_follow, args=(found, listening), daemon=True)
     reader.start()
@@ -86,6 +100,7 @@ _RUN: Final = "from oscine.cli import main\nmain()\n"
 def _follow(found: Apart, listening: threading.Event) -> None:
     assert found.process.stderr is not None
     for line in found.process.stderr:
+        found.raw += line
         try:
             said = json.loads(line)
         except ValueError:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.apart import Apart, apart
 from tests.http.asking import HELLO, SPEECH, call, get, speak
-from tests.http.child import Child, child
-from tests.waiting import until
 
 KEY = "sk-very-secret-key"
 SECRET = "The password of the safe is swordfish."
@@ -20,26 +19,25 @@ WITH_KEY = {"authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apart]:
     """A server that logs as it does when nobody asked for more."""
-    with child(tmp_path_factory.mktemp("logged"), OSCINE_API_KEYS=KEY) as found:
-        until(lambda: get(found, "/ping").status_code == 200)
+    with apart(tmp_path_factory.mktemp("logged"), OSCINE_API_KEYS=KEY) as found:
         yield found
 
 
-def spoken(logged: Child, **fields: object) -> dict[str, object]:
+def spoken(logged: Apart, **fields: object) -> dict[str, object]:
     """The line of a speech request."""
     answer = speak(logged, SECRET, headers=WITH_KEY, **fields)
     return logged.line_of(answer.headers["x-request-id"])
 
 
-def test_it_begins_with_where_the_server_listens(logged: Child):
-    first = logged.log()[0]
+def test_it_begins_with_where_the_server_listens(logged: Apart):
+    first = logged.log[0]
     assert (first["event"], first["level"], first["engine"]) == ("listening", "INFO", "hibari")
     assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]*", str(first["url"]))
 
 
-def test_a_speech_request_is_one_line_with_its_facts(logged: Child):
+def test_a_speech_request_is_one_line_with_its_facts(logged: Apart):
     answer = speak(logged, SECRET, response_format="pcm", seed=1, headers={**WITH_KEY, "x-request-id": "mine-1"})
     line = logged.line_of("mine-1")
     told = {name: line[name] for name in ("event", "level", "method", "route", "status", "engine", "voice", "format")}
@@ -63,12 +61,12 @@ def test_a_speech_request_is_one_line_with_its_facts(logged: Child):
     assert now - timedelta(minutes=5) < at <= now + timedelta(seconds=1)
 
 
-def test_events_are_logged_like_audio(logged: Child):
+def test_events_are_logged_like_audio(logged: Apart):
     line = spoken(logged, stream_format="sse")
     assert (line["status"], line["outcome"], line["format"]) == (200, "done", "mp3")
 
 
-def test_a_refused_request_says_which_kind_of_error_and_field_it_was(logged: Child):
+def test_a_refused_request_says_which_kind_of_error_and_field_it_was(logged: Apart):
     line = spoken(logged, speed=9)
     assert (line["status"], line["error"], line["param"]) == (400, "invalid_request_error", "speed")
     refused = speak(logged, SECRET, headers={"authorization": "Bearer sk-wrong"})
@@ -78,51 +76,51 @@ def test_a_refused_request_says_which_kind_of_error_and_field_it_was(logged: Chi
     assert (line["status"], line["route"]) == (404, "none")
 
 
-def test_a_client_that_left_is_logged_as_such(logged: Child):
+def test_a_client_that_left_is_logged_as_such(logged: Apart):
     body = f'{{"input": "{HELLO * 200}"}}'.encode()
     head = f"POST {SPEECH} HTTP/1.1\r\nhost: x\r\nx-request-id: left-1\r\nauthorization: Bearer {KEY}\r\n"
-    host, port = logged.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", logged.port), timeout=30) as client:
         client.sendall(head.encode() + f"content-length: {len(body)}\r\n\r\n".encode() + body)
         assert client.recv(12) == b"HTTP/1.1 200"
     assert logged.line_of("left-1")["outcome"] == "left"
 
 
-def test_what_is_asked_every_few_seconds_is_not_logged(logged: Child):
+def test_what_is_asked_every_few_seconds_is_not_logged(logged: Apart):
     for path in ("/health", "/ping", "/v1/test"):
         get(logged, path)
     get(logged, "/metrics", headers=WITH_KEY)
     get(logged, "/v1/models", headers={"x-request-id": "after-them"})
     logged.line_of("after-them")
-    assert not {"/health", "/ping", "/v1/test", "/metrics"} & {line.get("route") for line in logged.log()}
+    assert not {"/health", "/ping", "/v1/test", "/metrics"} & {line.get("route") for line in logged.log}
 
 
-def test_an_id_that_could_forge_a_line_is_not_taken(logged: Child):
+def test_an_id_that_could_forge_a_line_is_not_taken(logged: Apart):
     answer = get(logged, "/v1/models", headers={"x-request-id": '","event":"forged'})
     assert logged.line_of(answer.headers["x-request-id"])["event"] == "request"
-    assert "forged" not in logged.raw()
+    assert "forged" not in logged.raw.decode()
 
 
-def test_no_line_holds_text_keys_or_paths_and_every_line_is_an_object(logged: Child):
+def test_no_line_holds_text_keys_or_paths_and_every_line_is_an_object(logged: Apart):
     spoken(logged)
     spoken(logged, voice="swordfish")
     spoken(logged, pronunciations={"swordfish": "swordfish"}, instructions="Say swordfish.", swordfish=1)
     for path in ("/v1/audio/voices/swordfish", "/v1/models/swordfish", "/v1/audio/voices?engine=swordfish"):
         logged.line_of(get(logged, path, headers=WITH_KEY).headers["x-request-id"])
     call(logged, "POST", SPEECH, content=b'{"input": "swordfish', headers=WITH_KEY)
-    written = logged.raw()
-    for secret in ("swordfish", SECRET, KEY, "sk-", "Bearer", "Traceback", str(logged.written.parent)):
+    written = logged.raw.decode()
+    for secret in ("swordfish", SECRET, KEY, "sk-", "Bearer", "Traceback", str(logged.folder)):
         assert secret not in written, secret
-    for line in logged.log():
+    for line in logged.log:
         assert {"time", "level", "event"} <= set(line)
 
 
 def test_the_text_is_logged_when_that_was_asked_for_and_the_key_even_then_is_not(tmp_path: Path):
-    with child(tmp_path, OSCINE_LOG_TEXT="true", OSCINE_API_KEYS=KEY) as found:
+    with apart(tmp_path, OSCINE_LOG_TEXT="true", OSCINE_API_KEYS=KEY) as found:
         for asked in (SECRET, "Schöne Grüße, 世界.", "Two\nlines."):
             answer = speak(found, asked, headers=WITH_KEY)
             assert found.line_of(answer.headers["x-request-id"])["text"] == asked
-        assert KEY not in found.raw()
-        assert "swordfish" in found.raw()
-    assert found.log()[-1]["event"] == "stopped"
-    assert found.process.returncode == 0
+        found.signal()
+        assert found.ended() == 0
+    assert KEY not in found.raw.decode()
+    assert "swordfish" in found.raw.decode()
+    assert found.log[-1]["event"] == "stopped"
