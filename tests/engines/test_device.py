@@ -68,6 +68,7 @@ def test_every_part_of_cuda_is_understood_where_memory_is_too_little() -> None:
         torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors might be reported at another call"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.00 GB)."),
     ):
         assert is_for_memory(error)
     for other in (

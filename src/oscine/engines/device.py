@@ -95,7 +95,7 @@ _DEVICES: Final = re.compile(r"(?i)\b(cuda|cu(blas|dnn|fft|rand|solver|sparse)|n
 """What PyTorch's messages name where one of an accelerator's libraries failed; most have no class of their own."""
 
 _OUT_OF_MEMORY: Final = "out of memory"
-_NO_MEMORY: Final = re.compile(rf"(?i)\b(cuda|hip)\b.*{_OUT_OF_MEMORY}|_STATUS_ALLOC_FAILED")
+_NO_MEMORY: Final = re.compile(rf"(?i)\b(cuda|hip|mps)\b.*{_OUT_OF_MEMORY}|_STATUS_ALLOC_FAILED")
 _NOT_HERE: Final = "DEVICE names no device that PyTorch can use here; take cuda, mps or cpu, or leave it out."
 _UNUSABLE: Final = (
     ("invalid device ordinal", _NOT_HERE, None),
