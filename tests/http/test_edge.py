@@ -87,6 +87,16 @@ def test_with_keys_the_key_decides_and_not_the_page(serve: Serve):
     assert speech(running, **foreign).status == 401
 
 
+def test_another_page_cannot_embed_what_a_server_without_keys_has(serve: Serve):
+    name = "cross-origin-resource-policy"
+    own, listed = serve(**TONES), serve(OSCINE_CORS_ORIGINS="https://a.example", **TONES)
+    assert ask(own.port, upload("Mine", recording())).headers[name] == "same-origin"
+    for path, status in (("Mine/sample", 200), ("Mine", 200), ("Nobody/sample", 404)):
+        answer = ask(own.port, request("GET", f"/v1/audio/voices/{path}"))
+        assert (answer.status, answer.headers[name]) == (status, "same-origin")
+    assert name not in ask(listed.port, request("GET", "/v1/audio/voices")).headers
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/audio/voices", "/v1/audio/voices/heart", "/health", "/metrics", "/none"])
 def test_a_page_whose_name_was_made_to_mean_this_machine_reads_nothing(server: Running, path: str):
     for name in (

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from fastapi import Request
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oscine.errors import Busy, InvalidRequest
 from oscine.http.errors import Refused, error_response
@@ -134,6 +134,8 @@ class OwnPages:
                 error = _OTHER_NAME
             elif scope["method"] not in _SAFE and not self._is_welcome(headers):
                 error = _OTHER_PAGE
+            if not self._allowed:
+                send = _not_embedded(send)
             if error is not None:
                 scope["state"]["error"] = error
                 await error_response(error)(scope, receive, send)
@@ -177,6 +179,20 @@ _OTHER_NAME: Final = Refused(
     "The server is not known by this name; list it in OSCINE_ALLOWED_HOSTS, or set OSCINE_API_KEYS.",
     code="host_not_allowed",
 )
+
+
+def _not_embedded(send: Send) -> Send:
+    """Keeps answers out of foreign pages: a player there would tell whether a recording exists, and how long it is.
+
+    See the Fetch standard, "Cross-Origin-Resource-Policy header".
+    """
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", []), (b"cross-origin-resource-policy", b"same-origin")]
+        await send(message)
+
+    return sending
 
 
 async def needs_key(request: Request) -> None:
