@@ -107,9 +107,9 @@ def test_noise_is_normal_and_differs_between_seeds() -> None:
 def test_a_model_with_another_end_is_run_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A voice of a later package may be built in another way."""
     expected = network().run(ids_of(TEXTS[1]), 1.0)
-    model, name = hibari_network._without_turn(Path(bare().model_path).read_bytes())
+    model, name = hibari_network._without_transpose(Path(bare().model_path).read_bytes())
     assert name is not None
-    assert hibari_network._without_turn(model) == (model, None)
-    monkeypatch.setattr(hibari_network, "_without_turn", lambda model: (model, None))
+    assert hibari_network._without_transpose(model) == (model, None)
+    monkeypatch.setattr(hibari_network, "_without_transpose", lambda model: (model, None))
     for ours, theirs in zip(Network(bare().model_path).run(ids_of(TEXTS[1]), 1.0), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
