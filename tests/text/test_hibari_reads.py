@@ -143,7 +143,8 @@ def test_figures_and_signs_are_read_as_people_say_them(engine: Any, written: str
 @pytest.mark.parametrize(
     "text",
     ["In 2010, 3.14 of 1,000 were 1st.", "the 5G M16, an F-16 and 1080p", "Rooms 12 and 5, B12", "0x10 and 3D",
-     "It is $2.5 million.", "He left at 5 in the morning.", "a well-known 50-year-old"],
+     "It is $2.5 million.", "At 10.00 in 1990 W. Hill met 3M.", "He left at 5 in the morning.",
+     "a well-known 50-year-old"],
 )  # fmt: skip
 def test_figures_that_the_voice_reads_rightly_stay(text: str) -> None:
     assert with_figures(with_lengths(text)) == text

@@ -189,7 +189,7 @@ def _after_quote(mark: str, following: str, language: str) -> bool:
     return mark in "？！?!" and bool(_ASKED.match(following))
 
 
-_NEVER_FIRST: Final = frozenset("&=+<>/|%")
+_NEVER_FIRST: Final = frozenset("&=+/|%")
 _SAID: Final = re.compile(r"\s*[—–-]\s?([^\W\d_])")
 """What opens with a dash and a small letter tells who said it: `—¿Vienes? —preguntó`."""
 _SHORT_WORD: Final = re.compile(r"(?<!\w)\w{1,6}\.$")
