@@ -21,8 +21,9 @@ from tests.bridge.gate import Gate, refusal
 from tests.bridge.house import Bridge, Bundle, endpoint_of, running
 from tests.bridge.old_worker import SAMPLES
 from tests.delivery.seaweed import WRITER, seaweed
-from tests.runpod.house import environment, until, worker
+from tests.runpod.house import environment, worker
 from tests.runpod.plane import KEY, Plane
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 
@@ -116,6 +117,16 @@ def test_a_link_to_nothing_is_an_error(start: Callable[..., Bridge], gate: Gate,
     answer = start(STORE_ORIGINS=store.url).speech(**fields)
     assert answer.status_code == 502
     assert answer.json()["error"]["code"] == "no_sound"
+
+
+@pytest.mark.parametrize("name", ["speech", "speech.OGG?x=.mp3"])
+def test_the_store_says_what_a_file_is_of_which_nothing_else_does(
+    start: Callable[..., Bridge], gate: Gate, store: Store, name: str
+):
+    linked(gate, f"{store.url}/{name}", format=None)
+    answer = start(STORE_ORIGINS=store.url).speech()
+    assert answer.headers["content-type"] == "audio/ogg"
+    assert "opus" in answer.headers["x-oscine-warnings"], "which is not what was asked for"
 
 
 @pytest.mark.parametrize("path", ["gone.mp3", "moved.mp3"])
