@@ -11,8 +11,9 @@ import pytest
 from tests.bridge.engines import entry_points
 from tests.bridge.gate import Gate
 from tests.bridge.house import Bridge, Bundle, bundled, endpoint_of, running
-from tests.runpod.house import Client, Process, client, until, worker
+from tests.runpod.house import Client, Process, client, worker
 from tests.runpod.plane import Plane
+from tests.waiting import until
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from tests.bridge.gate import Gate, refusal
 from tests.bridge.house import MEDIA_TYPES, Bridge, Bundle, asked, running
 from tests.bridge.test_leaving import asking, reads_sound
 from tests.http.apart import Apart, apart
-from tests.runpod.house import until
 from tests.runpod.plane import KEY
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 

@@ -16,7 +16,7 @@ from tests.bridge.conftest import House
 from tests.bridge.gate import Gate, Passed, refusal
 from tests.bridge.house import BRIDGE, Bundle, node
 from tests.bridge.test_failures import speaking
-from tests.runpod.house import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 

@@ -15,7 +15,7 @@ import pytest
 from tests.bridge.conftest import House
 from tests.bridge.gate import Gate, refusal
 from tests.bridge.house import OTHER_KEY, Bridge, Bundle, node
-from tests.runpod.house import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 

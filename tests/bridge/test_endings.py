@@ -16,7 +16,7 @@ from tests.bridge.gate import Gate, Passed, refusal
 from tests.bridge.house import Bridge, asked
 from tests.bridge.test_failures import broken_off, last_event
 from tests.bridge.test_leaving import asking
-from tests.runpod.house import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 

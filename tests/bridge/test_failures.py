@@ -18,8 +18,9 @@ from tests.bridge.conftest import House
 from tests.bridge.gate import Gate, Passed, refusal
 from tests.bridge.house import TEXT, Bridge, Bundle, asked, endpoint_of, running
 from tests.runpod.engines import SECRETS
-from tests.runpod.house import until, worker
+from tests.runpod.house import worker
 from tests.runpod.plane import KEY
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 

@@ -15,7 +15,7 @@ import pytest
 from tests.bridge.conftest import House
 from tests.bridge.gate import refusal
 from tests.bridge.house import Bridge, Bundle, asked, endpoint_of, running
-from tests.runpod.house import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.long
 

@@ -16,8 +16,9 @@ import pytest
 from tests.bridge.conftest import House
 from tests.bridge.gate import Gate
 from tests.bridge.house import MEDIA_TYPES, SEED, TEXT, Bridge, Bundle, asked, endpoint_of, running
-from tests.runpod.house import client, until, worker
+from tests.runpod.house import client, worker
 from tests.runpod.plane import Job, Plane
+from tests.waiting import until
 
 
 def pieces_of(house: House, **fields: Any) -> bytes:

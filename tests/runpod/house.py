@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,20 +16,10 @@ from typing import Any, Final
 import httpx
 
 from tests.runpod.plane import ENDED, ENDPOINT, KEY, WORKER_KEY, Job, Plane
+from tests.waiting import PATIENCE_S, until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PATIENCE_S: Final = 60.0
-"""After which a test gives up; never what it measures."""
 HELLO: Final = "Good morning to all of you. The train leaves at nine."
-
-
-def until(holds: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    """Wait for something to hold, and return it."""
-    end = time.monotonic() + patience_s
-    while not (found := holds()):
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.01)
-    return found
 
 
 @dataclass

@@ -34,8 +34,9 @@ from oscine.voices.library import RECORDING, UPLOAD
 from tests.echo import echo
 from tests.runpod.conftest import TONES, Start
 from tests.runpod.engines import SECRETS, entry_points
-from tests.runpod.house import ROOT, Client, Process, until
+from tests.runpod.house import ROOT, Client, Process
 from tests.voices.recordings import recording
+from tests.waiting import until
 
 Make = Callable[..., Worker]
 

@@ -11,7 +11,8 @@ from runpod.serverless.modules import rp_scale
 from oscine.runpod.draining import Drain
 from tests.runpod.conftest import TONES, Start
 from tests.runpod.engines import SECRETS
-from tests.runpod.house import Client, Process, is_alive, until
+from tests.runpod.house import Client, Process, is_alive
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,9 @@ import pytest
 
 from oscine.audio.decode import decode
 from oscine.voices.library import UPLOAD
-from tests.runpod.house import HELLO, Client, Process, until
+from tests.runpod.house import HELLO, Client, Process
 from tests.runpod.plane import RUN_BYTES
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

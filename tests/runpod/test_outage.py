@@ -14,7 +14,8 @@ from oscine.runpod.patience import Patience, once
 from oscine.runpod.progress import Reporter
 from oscine.synthesis.track import Progress
 from tests.runpod.conftest import TONES, Start
-from tests.runpod.house import Client, until
+from tests.runpod.house import Client
+from tests.waiting import until
 
 LENIENT = 3
 """Attempts after which RunPod's package gives up."""

@@ -23,9 +23,10 @@ from oscine.runpod.worker import Worker
 from oscine.synthesis.studio import Studio
 from tests.echo import LETTER_MS, EchoEngine, echo
 from tests.runpod.conftest import Start
-from tests.runpod.house import Client, Process, until
+from tests.runpod.house import Client, Process
 from tests.runpod.test_checks import answers, last_of
 from tests.voices.recordings import recording
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -23,10 +23,11 @@ from oscine.synthesis.studio import Studio
 from tests.delivery.seaweed import NOBODY, OWNER, WRITER, Seaweed, seaweed
 from tests.echo import echo
 from tests.runpod.conftest import TONES, Start, housed
-from tests.runpod.house import PATIENCE_S, Client, Process, until
+from tests.runpod.house import Client, Process
 from tests.runpod.test_checks import answers
 from tests.runpod.test_results import text_of
 from tests.voices.recordings import recording
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.slow
 
