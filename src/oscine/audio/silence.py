@@ -173,11 +173,14 @@ _GAP: Final = 10
 _CORE_DB: Final = 10.0
 """Above the room: surely no noise. The loudest of many 5 ms frames of noise is about 5 dB above its mean."""
 _SOFT_DB: Final = 6.0
+"""Above the room: soft sound beside the core, such as a consonant or breath."""
 _SMOOTH_SOFT_DB: Final = 3.0
 """The same for the average of `_SMOOTH` frames, which varies less: a long "th" stands out from noise as loud."""
 _BELOW_FLOOR_DB: Final = 20.0
+"""Soft sound may lie so far below the floor that speech itself has to rise above."""
 _PAUSE_DB: Final = 35.0
 """Below the loud parts: a pause."""
 _LEAST_SNR_DB: Final = 25.0
 """What is taken for the room lies at least so far below the loud parts."""
 _STEADY_DB: Final = 1.5
+"""Between the 2 % and the 5 % quietest frames: less is the steady noise of a room, more is speech that dies away."""
