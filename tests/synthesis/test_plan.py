@@ -299,6 +299,13 @@ def test_letters_of_its_own_languages_are_not_warned_about() -> None:
     assert plan.warnings == []
 
 
+def test_an_engine_of_several_languages_gets_sentences_as_the_language_of_the_text_has_them() -> None:
+    text = "Hr. Weber ist seit dem 3. Mai da. Er schreibt an jo@firma.de und wartet."
+    said = ["Hr. Weber ist seit dem 3. Mai da.", "Er schreibt an jo ät firma Punkt de und wartet."]
+    assert [piece.utterance.turns[0].text for piece in planned(text).pieces()] == said
+    assert [piece.utterance.turns[0].text for piece in planned([text[:20], text[20:]]).pieces()] == said
+
+
 # -- pauses
 
 
