@@ -24,7 +24,6 @@ STAGES: Final = {
     name: re.findall(r"^([A-Z]+) (.*)$", body, flags=re.MULTILINE)
     for name, body in re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM|\Z)", TEXT, flags=re.MULTILINE | re.DOTALL)
 }
-BASES: Final = dict(re.findall(r"^FROM (\S+) AS (\w+)$", TEXT, flags=re.MULTILINE))
 BOOTSTRAP: Final = re.findall(r"^# (BOOTSTRAP_\w+) ", (ROOT / "bootstrap.sh").read_text(), flags=re.MULTILINE)
 INDEXTTS: Final = ROOT / ".tools" / "indextts" / "bin" / "python"
 

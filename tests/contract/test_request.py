@@ -13,7 +13,6 @@ from oscine.errors import InvalidRequest
 from oscine.request import SpeechRequest, field_names
 
 TEXT = {"text": "Hello there."}
-TRUE_OR_FALSE = ("true", "false")
 
 DEFAULTS: dict[str, Any] = {
     "voice": None,

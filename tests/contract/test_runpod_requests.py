@@ -23,7 +23,6 @@ def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         yield {"vibevoice": vibevoice, "indextts2": indextts}
 
 
-NO_USE = "has no use for"
 BY_BOTH: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     ({"output_format": "wav"}, {"format": "wav"}, []),
     ({"response_format": "flac"}, {"format": "flac"}, []),
