@@ -70,6 +70,7 @@ def test_a_whole_file_is_asked_for_before_its_minute_is_over(horizon: float):
     told = simulated(horizon - 1, horizon=horizon, whole=True)
     assert told["elapsed"] >= horizon - 1
     assert max(told["waits"]) <= 45
+    assert max(simulated(1700, horizon=3600, whole=True)["waits"]) <= 45
 
 
 BY_ANOTHER_CLOCK = """

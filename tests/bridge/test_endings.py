@@ -124,6 +124,12 @@ class TestTheEnd:
         says(gate, (RUNS, bare[:1]), (RUNS, bare[1:2]), (OVER, []), output=[*bare, {"status": "complete"}])
         assert house.bridge.speech(response_format="pcm").content == whole(3)
 
+    def test_older_workers_number_their_pieces_too(self, house: House, gate: Gate):
+        """The answer with the first one was lost."""
+        counted = [{name: value for name, value in piece(index).items() if name != "index"} for index in range(2)]
+        says(gate, (RUNS, counted[1:]), (OVER, []), output=[*counted, last(2)])
+        assert house.bridge.speech(response_format="pcm").content == whole(2)
+
     def test_a_copy_in_a_store_is_not_heard_after_the_pieces(self, house: House, gate: Gate):
         end = last(2) | {"url": "https://store.example.com/x.wav"}
         says(gate, (OVER, [end]), output=[piece(0), piece(1), end])
