@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from oscine.audio.apart import Decoders
 from oscine.audio.decode import Limits, decode
-from oscine.errors import InvalidRequest
+from oscine.errors import Busy, InvalidRequest
 from tests.audio.signals import said
 
 LIMITS = Limits(max_bytes=7_000_000, min_seconds=0.5, max_seconds=120)
@@ -125,9 +126,15 @@ def test_a_process_that_was_ended_meanwhile_is_replaced(decoders: Decoders) -> N
     assert decoders.decode(wav(), LIMITS).duration == pytest.approx(1)
 
 
-def test_where_no_process_can_be_started_it_is_decoded_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: object, **__: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(subprocess, "Popen", none)
+def test_where_there_is_no_python_it_is_decoded_here_and_without_room_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", None)
     assert Decoders().decode(wav(), LIMITS).duration == pytest.approx(1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(subprocess, "Popen", full)
+    with pytest.raises(Busy, match="try again"):
+        Decoders().decode(wav(), LIMITS)

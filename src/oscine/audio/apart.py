@@ -24,7 +24,7 @@ import numpy as np
 
 from oscine.audio.decode import Limits, decode
 from oscine.audio.waveform import Waveform
-from oscine.errors import InvalidRequest
+from oscine.errors import Busy, InvalidRequest
 
 _MEMORY: Final = 1_000_000_000
 """Bytes that a recording may take; two minutes at 96 kHz take 0.3 GB. Only Linux knows such a limit."""
@@ -55,14 +55,19 @@ class Decoders:
         self._idle: list[_Process] = []
 
     def decode(self, data: bytes, limits: Limits, *, field: str = "audio") -> Waveform:
-        """As `decode.decode`; also raises InvalidRequest for what takes too much to read, or crashes FFmpeg."""
+        """As `decode.decode`; also raises InvalidRequest for what takes too much to read, or crashes FFmpeg.
+
+        Raises Busy where the machine has no room for a process.
+        """
         if len(data) > limits.max_bytes:
             return decode(data, limits, field=field)  # which refuses it unread
         with self._room:
             try:
                 process = self._taken()
-            except OSError:  # where no process can be started, as within an application that is one file
+            except (FileNotFoundError, PermissionError):  # within an application that is one file there is no Python
                 return decode(data, limits, field=field)
+            except OSError:  # no more files or memory: whoever has used them up must not be decoded here
+                raise Busy(f"{field} cannot be decoded at the moment; try again later.", retry_after=5.0) from None
             try:
                 waveform = process.decoded(data, limits, field, self._most, self._patience_s)
             except (EOFError, OSError):
@@ -114,7 +119,7 @@ class _Process:
         # With the paths of this process, however it came to them.
         code = f"import sys; sys.path[:] = {sys.path!r}; from oscine.audio.apart import main; main()"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable or "", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
