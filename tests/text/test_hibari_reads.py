@@ -150,6 +150,14 @@ def test_figures_that_the_voice_reads_rightly_stay(text: str) -> None:
     assert with_figures(with_lengths(text)) == text
 
 
+def test_who_asked_is_said_in_one_breath_with_what_was_asked(engine: Any) -> None:
+    assert [len(engine.read(text)) for text in ('"Why?" he asked.', "“Why?” Tom asked.", '"Why? Go!" he said.')] == [
+        1,
+        1,
+        2,
+    ]
+
+
 def test_tis_is_said_with_a_short_vowel(engine: Any) -> None:
     assert "tˌɪz" in sounds(engine, "’Tis late, and 'twas said.")
 

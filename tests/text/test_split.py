@@ -49,6 +49,7 @@ def sentences(text: str, language: str = "en") -> list[str]:
         ("Dr. Smith et al. found it, i.e. all of it. See Fig. 3. The end.", 3),
         ('He said "Hi there. How are you?" and left. “Yes.” She nodded.', 3),
         ('"Stop!" she said. "Why?" he asked.', 2),
+        ('"Why?" Tom asked. “Are you in?” Mrs. Lane called again. "So…" I said. "No." Tom said nothing.', 5),
         ("Wait... what? No way!! Really?!", 3),
         ("It costs $5.50 at 10.30 on example.com and Node.js. Fine.", 2),
         ("Really. (Yes.) Ok .", 2),

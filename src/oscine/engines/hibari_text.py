@@ -14,7 +14,7 @@ from oscine.engines.hibari_capitals import Known, as_words
 from oscine.engines.hibari_figures import with_figures, with_lengths
 from oscine.engines.hibari_numerals import GUARD, with_numbers
 from oscine.text.marks import put_back, take_out
-from oscine.text.sentences import inner_ends
+from oscine.text.sentences import inner_ends, tells_who
 
 LONGEST_NUMBER: Final = 15
 """Digits of the longest number that is said as one; hibari has no words above 10**36, and nobody follows them."""
@@ -23,7 +23,7 @@ LONGEST_NUMBER: Final = 15
 def readable(text: str, known: Known) -> str:
     """One or more sentences, without what hibari says wrongly; phonemes that are given in the text stay."""
     text, kept = take_out(text, {"phonemes"})
-    text = _without_quotes(with_lengths(text))
+    text = _without_quotes(with_lengths(_with_speakers(text)))
     text = with_numbers(as_words(text, known))
     for pattern, said in _SAID:
         text = pattern.sub(said, text)
@@ -34,10 +34,24 @@ def readable(text: str, known: Known) -> str:
 
 def sentences(text: str) -> list[str]:
     """The sentences of `text`, also those inside of quotes; hibari's own rules would cut after `No.` and `Fig.`."""
-    ends = inner_ends(text)
+    ends = [end for end in inner_ends(text) if end == len(text) or not _is_guarded(text, end)]
     return [part for start, end in zip([0, *ends], ends, strict=False) if (part := text[start:end].strip())]
 
 
+def _with_speakers(text: str) -> str:
+    """`"Why?" he asked.` is said in one breath: what was said, and who said it."""
+    return _QUOTED.sub(lambda found: f"{found[1]}{GUARD}{found[2]}" if tells_who(text, found.end()) else found[0], text)
+
+
+def _is_guarded(text: str, end: int) -> bool:
+    before = text[:end].rstrip()
+    return (before[-1:] in _ASKING and text[end : end + 1] == GUARD) or (
+        before[-1:] == GUARD and before[-2:-1] in _ASKING
+    )
+
+
+_ASKING: Final = ("?", "!", "…")
+_QUOTED: Final = re.compile(r"([?!…])[\"”’]{1,2}(\s+)(?=\S)")
 _QUOTES: Final = re.compile(r'(?<![\d\'])["“”„«»]+|(?<=\d)["“”„«»](?=[^\w\s])')
 _BRACKETS: Final = str.maketrans("[]", "()")
 

@@ -65,7 +65,16 @@ def sentence_ends(text: str, language: str = "en") -> list[int]:
 
 def inner_ends(text: str, language: str = "en") -> list[int]:
     """Offsets where a sentence ends, also inside of quotes and brackets, which are otherwise kept together."""
-    return [_before_opening(text, end) for end in sentence_ends(text.translate(_BLANKED), language)]
+    ends = sentence_ends(text.translate(_BLANKED), language)
+    return [_before_opening(text, end) for end in ends if end == len(text) or not tells_who(text, end)]
+
+
+def tells_who(text: str, end: int) -> bool:
+    """Whether what follows a quotation that ends at `end` tells who said it."""
+    before = text[max(0, end - 12) : end].rstrip()
+    if before[-1:] not in _QUOTES or before.rstrip(CLOSERS)[-1:] not in tuple("?!…—"):
+        return False
+    return text[end : end + 1].islower() or bool(_SAID_BY.match(text, end))
 
 
 _PAIRED: Final = frozenset('"“”„«»‹›()[]{}（）「」『』【】《》〈〉')
@@ -156,7 +165,7 @@ def _belongs(text: str, start: int, end: int, following: str, language: str) -> 
                 or ((first.isdigit() or first in ("(", "[")) and bool(_COUNTED.search(bare)))
                 or bool(_INITIALS.search(bare) and _is_name(following))
             )
-        return first.islower() and bare[-1] in CLOSERS
+        return bare[-1] in CLOSERS and (first.islower() or tells_who(text, end))
     if bare[-1] in CLOSERS and bare[-2:-1] in tuple("。！？.!?…") and is_wide(first):
         return _after_quote(bare[-2], following, language)
     if bare[-1] != "." or not (first.isalnum() or (first == "-" and following[1:2].isalnum())):
@@ -189,6 +198,12 @@ def _after_quote(mark: str, following: str, language: str) -> bool:
     return mark in "？！?!" and bool(_ASKED.match(following))
 
 
+_QUOTES: Final = frozenset("\"'”’»“‘«")
+_SAID_BY: Final = re.compile(
+    r"(?:I|[A-Z][\w'’.-]{0,20}(?: [A-Z][\w'’-]{0,20}){0,2}) (?:had )?(?:said|asked|cried|replied|answered|whispered|"
+    r"shouted|called|exclaimed|murmured|muttered|demanded|yelled|added|began|continued|screamed|snapped|inquired|enquired|returned|"
+    r"laughed|sighed|gasped|growled|repeated|wondered|went on|says|asks|wanted to know)\b"
+)
 _NEVER_FIRST: Final = frozenset("&=+/|%")
 _SAID: Final = re.compile(r"\s*[—–-]\s?([^\W\d_])")
 """What opens with a dash and a small letter tells who said it: `—¿Vienes? —preguntó`."""
