@@ -214,3 +214,15 @@ def test_a_listener_s_first_sentence_is_the_next_that_is_begun_beside_a_book(
 @cache
 def reader() -> hibari._Voice:
     return hibari._voice("heart")
+
+
+def test_sentences_of_one_quotation_are_no_further_apart_than_others() -> None:
+    loud = np.sin(np.arange(4800, dtype=np.float32) / 10) * np.float32(0.3)
+    part = np.concatenate([np.zeros(7200, np.float32), loud, np.zeros(9600, np.float32)])
+    whole = hibari._joined([part, part, part], 0.34)
+    spoken_at = np.flatnonzero(np.abs(whole) > 0.01)
+    gaps = np.diff(spoken_at)
+    assert len(gaps[gaps > 1000]) == 2
+    assert all(abs(gap - 0.34 * hibari.SAMPLE_RATE) < 500 for gap in gaps[gaps > 1000])
+    assert (np.abs(whole) > 0.01).sum() == 3 * (np.abs(part) > 0.01).sum()
+    assert len(hibari._joined([part[:0], part], 0.34)) == len(part)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from oscine.audio.silence import speech_bounds
 from oscine.audio.waveform import Samples
 from oscine.config import Settings
 from oscine.engines.hibari_network import Network
@@ -58,6 +59,8 @@ LIMIT_CHARS: Final = 380
 """hibari itself splits sentences above 400 phonemes, which in English are about as many characters."""
 _REVISION: Final = 3
 """Of what Oscine does itself; it goes up whenever that sounds different."""
+INNER_PAUSE_S: Final = 0.34
+"""Between the sentences of one quotation, as between others; each ends and begins with more silence than that."""
 LOOK_S: Final = 0.003
 """How often an idle worker looks for what came meanwhile."""
 TURN_S: Final = 0.01
@@ -229,13 +232,32 @@ class HibariEngine:
             if lane.stop.is_set():
                 break
             parts.append(voice.say(phonemes, lane.utterance.speed, noise))
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        return _joined(parts, INNER_PAUSE_S / lane.utterance.speed)
 
     def _loaded(self, name: str) -> _Voice:
         with self._loading:
             if name not in self._voices:
                 self._voices[name] = _voice(name)
             return self._voices[name]
+
+
+def _joined(parts: list[Samples], pause_s: float) -> Samples:
+    """The parts one after the other, with at most `pause_s` of silence between two of them."""
+    if len(parts) < 2:
+        return parts[0] if parts else np.zeros(0, np.float32)
+    bounds = [speech_bounds(part, SAMPLE_RATE) for part in parts]
+    keep = round(pause_s * SAMPLE_RATE)
+    pieces: list[Samples] = []
+    start = 0
+    for number, part in enumerate(parts):
+        end, following = len(part), 0
+        if number + 1 < len(parts) and (here := bounds[number]) and (there := bounds[number + 1]):
+            spare = max(0, len(part) - here[1] + there[0] - keep)
+            following = min(spare, max(0, there[0] - keep // 2))
+            end -= min(spare - following, len(part) - here[1])
+        pieces.append(part[start:end])
+        start = following
+    return np.concatenate(pieces)
 
 
 def _is_over(lane: _Lane) -> bool:
