@@ -101,6 +101,7 @@ def test_what_the_table_says_stays_where_a_client_says_nothing(house: House, sta
     ("text", "wrong"),
     [(None, "not there"), ("{", "not valid JSON"), ("[]", "an object"), ('{"x": 5}', '"x"'),
      ('{"x": {"voice": 5}}', '"x"'), ('{"x": {"voice": "Alice", "speed": 0.9}}', '"x"'), ('{"x": " "}', '"x"'),
+     ('{"x": {"voice": "Alice", "language": "en"}}', '"x"'),
      ('{"x": {"voice": "Alice", "options": 5}}', '"x"'), ('{"x": {"engine": ""}}', '"x"')],
 )  # fmt: skip
 def test_a_table_that_is_broken_is_an_error_that_says_where(start: Callable[..., Bridge], text: str | None, wrong: str):
