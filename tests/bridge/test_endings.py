@@ -130,6 +130,11 @@ class TestTheEnd:
         says(gate, (RUNS, counted[1:]), (OVER, []), output=[*counted, last(2)])
         assert house.bridge.speech(response_format="pcm").content == whole(2)
 
+    @pytest.mark.parametrize("name", ["audio_base64", "audio"])
+    def test_a_result_has_its_sound_by_either_name(self, house: House, gate: Gate, name: str):
+        says(gate, (OVER, []), output=[{"status": "completed", "format": "pcm", name: "AAAA"}])
+        assert house.bridge.speech(response_format="pcm").content == bytes(3)
+
     def test_a_copy_in_a_store_is_not_heard_after_the_pieces(self, house: House, gate: Gate):
         end = last(2) | {"url": "https://store.example.com/x.wav"}
         says(gate, (OVER, [end]), output=[piece(0), piece(1), end])

@@ -206,6 +206,7 @@ def test_older_pages_are_heard_under_their_route(house: House):
         ({"speed": 9}, "speed"),
         ({"speed": "fast"}, "speed"),
         ({"response_format": "ogg-vorbis"}, "response_format"),
+        ({"response_format": "ogg"}, "response_format"),
         ({"stream_format": "smoke"}, "stream_format"),
         ({"stream": "maybe"}, "stream"),
         ({"voice": 5}, "voice"),
