@@ -227,7 +227,7 @@ def test_what_is_wrong_with_a_request_is_said_with_its_field(house: House, field
     assert error["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff\xfe", b"null", b'{"input": "\xff"}'])
 def test_a_body_that_is_no_object_is_refused(bridge_of: Bridge, body: bytes):
     with bridge_of.client() as http:
         answer = http.post("/v1/audio/speech", content=body)
@@ -250,6 +250,10 @@ def test_of_two_texts_the_one_is_spoken_that_was_checked(house: House):
 def test_a_body_that_is_too_large_is_refused(bridge_of: Bridge):
     answer = bridge_of.speech(voice_audio="A" * 10_000_000)
     assert answer.status_code == 413
+    body = json.dumps(asked(voice_audio="A" * 10_000_000)).encode()
+    with bridge_of.client() as http:
+        unannounced = http.post("/v1/audio/speech", content=iter([body]))
+    assert unannounced.status_code == 413
 
 
 @pytest.fixture
