@@ -188,7 +188,10 @@ def test_a_job_lives_as_long_as_runpod_wants_at_the_least(house: House, gate: Ga
 def test_older_pages_are_heard_under_their_route(house: House):
     """As the bridge before this one: samples as a stream, and errors that are one string."""
     with house.bridge.client() as http:
-        answer = http.post("/api/tts/stream", json={"text": TEXT, "voice": "alloy", "service": "x", "seed": SEED})
+        answer = http.post(
+            "/api/tts/stream",
+            json={"text": TEXT, "voice": "alloy", "service": "x", "seed": SEED, "stream_format": "sse"},
+        )
         assert answer.headers["content-type"] == "audio/octet-stream"
         assert answer.content == pieces_of(house, format="pcm")
         wrong = http.post("/api/tts/stream", json={"text": " ", "voice": "alloy"})

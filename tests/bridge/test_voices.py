@@ -19,6 +19,7 @@ pytestmark = pytest.mark.long
 TABLE = {
     "alloy": "heart",
     "nova": {"voice": "heart", "engine": "hibari", "options": {"speed": 1.5, "loudness": -20}},
+    "Storyteller": "emma",
     "default": "heart",
 }
 
@@ -48,6 +49,8 @@ def test_names_mean_what_the_table_says(house: House, bridge: Bridge):
     assert asked_of(house) | {"voice": "heart", "engine": "hibari", "speed": 1.5, "loudness": -20} == asked_of(house)
     bridge.speech(voice="nova", speed=0.9)
     assert asked_of(house)["speed"] == 0.9, "what a client asks for comes before the table"
+    bridge.speech(voice=" storyteller ")
+    assert asked_of(house)["voice"] == "emma", "in large letters or small"
     bridge.speech(voice="shimmer")
     assert asked_of(house)["voice"] == "heart", "OpenAI's names that are not in the table mean the default"
     bridge.speech(voice=...)
@@ -57,7 +60,11 @@ def test_names_mean_what_the_table_says(house: House, bridge: Bridge):
     bridge.speech(input="Bob: Hello.", voices={"Bob": "alloy"})
     assert asked_of(house)["voices"] == {"Bob": "heart"}
     with bridge.client(None) as http:
-        assert [voice["id"] for voice in http.get("/v1/audio/voices").json()["voices"]] == ["alloy", "nova"]
+        assert [voice["id"] for voice in http.get("/v1/audio/voices").json()["voices"]] == [
+            "alloy",
+            "nova",
+            "Storyteller",
+        ]
 
 
 @pytest.mark.parametrize("name", ["speaker_voice", "speaker_name", "speaker"])
