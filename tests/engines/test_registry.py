@@ -88,6 +88,13 @@ def test_engine_goes_before_model_and_an_unknown_model_means_the_default(
     assert two().select(engine, model) == chosen
 
 
+def test_an_engine_is_chosen_by_its_name_also_where_its_package_writes_it_with_capitals() -> None:
+    registry = Registry(Settings.from_env({"OSCINE_ENGINE": "Nightingale"}), {"Nightingale": echo()})
+    assert registry.names == ["nightingale"]
+    assert registry.select("Nightingale", None) == registry.select(None, None) == "nightingale"
+    assert registry.get("nightingale").info.name == "echo"
+
+
 def test_an_unknown_engine_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(InvalidRequest, match=r"echo, other") as caught:
         two().select("nightingale", None)

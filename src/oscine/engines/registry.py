@@ -24,11 +24,9 @@ class Registry:
 
     def __init__(self, settings: Settings, factories: Mapping[str, Factory] | None = None) -> None:
         self._settings = settings
-        self._sources: dict[str, EntryPoint | Factory] = {}
-        if factories is None:
-            self._sources.update({point.name: point for point in entry_points(group=GROUP)})
-        else:
-            self._sources.update(factories)
+        found: Mapping[str, EntryPoint | Factory]
+        found = {point.name: point for point in entry_points(group=GROUP)} if factories is None else factories
+        self._sources = {name.lower(): source for name, source in found.items()}
         self._engines: dict[str, Engine] = {}
         self._constructing = threading.Lock()
 
@@ -50,7 +48,7 @@ class Registry:
             )
         if model is not None and model.lower() in self._sources:
             return model.lower()
-        default = self._settings.engine.lower()
+        default = self._settings.engine
         if default not in self._sources:
             raise NotAvailable(
                 f"The default engine (OSCINE_ENGINE) is not installed; installed are {', '.join(self.names)}.",

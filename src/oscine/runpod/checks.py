@@ -83,7 +83,7 @@ def _guarded(check: Callable[[], _Check]) -> _Check:
 def _configuration(worker: Worker) -> _Check:
     settings = worker.settings
     try:
-        folder = worker.output.folder(settings.engine.lower())
+        folder = worker.output.folder(settings.engine)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"0" * 4096)
             file.flush()
