@@ -40,19 +40,12 @@ def proper(answer: Answer, status: int, *, kind: str | None = None) -> dict[str,
     return error
 
 
-def private(said: bytes) -> None:
+def private(said: bytes, *, is_sound: bool = False) -> None:
     """It holds no text of a user, no key, no path and nothing of the code."""
-    for secret in (
-        b"mulberry",
-        KEY.encode(),
-        b"Traceback",
-        b'File "',
-        b"/work",
-        b"/tmp",
-        b"/usr",
-        b".py",
-        b"site-packages",
-    ):
+    secrets = [b"mulberry", KEY.encode(), b"Traceback", b'File "', b"site-packages"]
+    if not is_sound:  # where so few bytes stand in a row by chance
+        secrets += [b"/work", b"/tmp", b"/usr", b".py"]
+    for secret in secrets:
         assert secret not in said, said
 
 
@@ -199,7 +192,7 @@ def test_sound_that_breaks_midway_is_seen_to_be_broken(serve: Serve, kind: str, 
     assert answer.status == 200
     assert answer.body
     assert not answer.whole
-    private(answer.body)
+    private(answer.body, is_sound=True)
     assert ask(server.port, speech("One fine sentence.")).whole
 
 
@@ -216,7 +209,8 @@ def test_events_that_break_midway_end_with_an_error_event(serve: Serve, kind: st
     assert name == "error"
     assert set(last["error"]) == {"message", "type", "param", "code"}
     assert last["error"]["type"] == "server_error"
-    private(answer.body)
+    private(answer.body, is_sound=True)
+    private(json.dumps(last).encode())
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_without_a_path(serve: Serve) -> None:
