@@ -8,9 +8,9 @@ PYTHON ?= python3
 BIN = .venv/bin
 INDEXTTS = .tools/indextts/bin/python
 # A file stays with one worker, and so do the servers that it starts.
-ON_EVERY_CORE = --numprocesses=auto --dist=loadfile
-# Half of the time of many tests is waiting: for a process to start, for sound to be played.
-AND_ONE_MORE = --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1))
+ON_EVERY_CORE = --dist=loadfile --numprocesses=auto
+# One worker more than there are cores: many tests wait half of their time, for a process to start or sound to be played.
+AND_ONE_MORE = --dist=loadfile --numprocesses=$$(($$(getconf _NPROCESSORS_ONLN) + 1))
 # Where a machine stands still for seconds a test may fail by chance; why the first try failed is shown at the end.
 SECOND_TRY = --reruns=1 --reruns-delay=3 --max-suite-reruns=5 --rerun-show-tracebacks
 SET_UP = @command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11 or newer." >&2; exit 1; }; \
@@ -53,7 +53,7 @@ extra: .venv/ready-core
 TEST_INDEXTTS = $(INDEXTTS) -m pytest $(ON_EVERY_CORE) $(SECOND_TRY) tests/engines/indextts
 
 test: lint types rooms .tools/openai1/ready .tools/indextts/ready bridge/node_modules/.node
-	$(BIN)/pytest $(ON_EVERY_CORE) $(AND_ONE_MORE) $(SECOND_TRY)
+	$(BIN)/pytest $(AND_ONE_MORE) $(SECOND_TRY)
 	$(TEST_INDEXTTS)
 
 # IndexTTS's packages bring scipy, which must not be in .venv.
