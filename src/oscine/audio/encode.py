@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from oscine.audio.chapters import MOST, Chapter, comments, entries, lasting, tags_span, titled
 from oscine.audio.formats import Format, bitrate_for, frame_length
+from oscine.audio.out import Out
 from oscine.audio.waveform import Samples
 from oscine.errors import InvalidRequest
 
@@ -71,7 +71,7 @@ class Encoder:
         self.bitrate = bitrate_for(format, sample_rate, bitrate)
         assert not mp4 or (format is Format.AAC and isinstance(sink, Path))
         self._mp4 = mp4
-        self._out = _Out(sink)
+        self._out = Out(sink)
         self._streams = not self._out.seekable()
         self._tags = dict(tags or {})
         self._chapters = [_short(Chapter(title, 0.0)) for title in chapters[:MOST]] if self._holds_chapters() else []
@@ -166,7 +166,7 @@ class Encoder:
 
     def _write_tags_again(self) -> None:
         """Put the header's tags, with the times that are known by now, over those that were written first."""
-        memory = _Out(io.BytesIO())
+        memory = Out(io.BytesIO())
         container, _ = self._open(memory)
         container.start_encoding()
         container.close()
@@ -175,7 +175,7 @@ class Encoder:
         self._out.seek(first)
         self._out.write(header[first:end])
 
-    def _open(self, out: _Out) -> tuple[Any, Any]:
+    def _open(self, out: Out) -> tuple[Any, Any]:
         """A container that writes its header, with tags and chapters, to `out`, and its stream of sound."""
         import av
         from av.codec.context import Flags
@@ -328,64 +328,3 @@ def _clean(tag: str) -> str:
 def _short(chapter: Chapter) -> Chapter:
     """With a title that fits into Nero's list in MP4, which counts 255 bytes."""
     return Chapter(_clean(chapter.title).encode()[:255].decode(errors="ignore"), chapter.start)
-
-
-class _Out:
-    """Where the muxer writes to: memory, a file of ours or one of the caller's. Takes no byte once it is closed."""
-
-    def __init__(self, sink: BinaryIO | Path | None) -> None:
-        self.closed = False
-        self._path = sink if isinstance(sink, Path) else None
-        self._owned = isinstance(sink, Path)
-        self._file: BinaryIO | None = sink.open("wb") if isinstance(sink, Path) else sink
-        self._seekable = self._file is not None and self._file.seekable()
-        self._chunks: list[bytes] = []
-
-    def seekable(self) -> bool:
-        return self._seekable
-
-    def write(self, data: bytes) -> int:
-        if self._file is None:
-            self._chunks.append(data)
-        else:
-            self._file.write(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        assert self._file is not None
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        assert self._file is not None
-        return self._file.tell()
-
-    def read_again(self, _url: str, _flags: int, _options: object) -> BinaryIO:
-        """What was written so far, for a muxer that moves it."""
-        assert self._file is not None
-        assert self._path is not None
-        self._file.flush()
-        return self._path.open("rb")
-
-    def written(self) -> bytes:
-        """All of it, where it is kept in memory that can seek."""
-        assert isinstance(self._file, io.BytesIO)
-        return self._file.getvalue()
-
-    def take(self) -> bytes:
-        data = b"".join(self._chunks)
-        self._chunks.clear()
-        return data
-
-    def complete(self) -> None:
-        """Close after success: what cannot be written any more is raised."""
-        self.closed = True
-        if self._file is not None:
-            self._file.close() if self._owned else self._file.flush()
-
-    def abandon(self) -> None:
-        """Close after a failure, whose error is the one to be told."""
-        self.closed = True
-        self._chunks.clear()
-        if self._file is not None and self._owned:
-            with contextlib.suppress(OSError):
-                self._file.close()
